@@ -1,8 +1,16 @@
-"""The sound side's values: a Clip is a place plus facts, never audio in memory."""
+"""The sound side's values, and the shelf they stand on. A Clip is a place plus facts, never audio in memory."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+from blocks import storage
+from blocks.speech import Audio, Voice
 from tasks.document import Chunk
+
+SHELF_VERSION = 1
+"""Raise it when the same text and voice should no longer give the clip that stands on old shelves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +50,6 @@ class Failure:
     """The name of the error class."""
     reason: str
     attempts: int
-    text_at_fault: bool = False
-    """Smaller pieces of the same text may go well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +58,48 @@ class Take:
 
     chunk: Chunk
     outcome: Clip | Failure
+
+
+class Shelf:
+    """Clips by what they say: the same text in the same voice is spoken, and paid, once.
+
+    A clip is two files, the sound and then its facts; the facts are written last and so are the proof that
+    the sound is whole. No key, plan, path or time is part of the name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def key(self, text: str, voice: Voice) -> str:
+        said = {"version": SHELF_VERSION, "text": text, "voice": asdict(voice)}
+        return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def find(self, text: str, voice: Voice) -> Clip | None:
+        """The clip, if it stands here and size and hash agree; anything else counts as not there."""
+        facts = self._facts(self.key(text, voice))
+        try:
+            stored = json.loads(facts.read_bytes())
+            sound = facts.with_name(stored["file"])
+            if sound.stat().st_size != stored["clip"]["bytes"]:
+                return None
+            with sound.open("rb") as data:
+                if hashlib.file_digest(data, "sha256").hexdigest() != stored["clip"]["sha256"]:
+                    return None
+            clip = Clip(uri=str(sound), **stored["clip"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return replace(clip, flags=tuple(clip.flags), reused=True, attempts=0, latency_s=0.0)
+
+    def put(self, text: str, voice: Voice, audio: Audio, clip: Clip) -> Clip:
+        """Commit a verified clip; it is there wholly or not at all. Returns it with its place."""
+        facts = self._facts(self.key(text, voice))
+        sound = facts.with_suffix(f".{audio.format}")
+        storage.replace(sound, audio.data)
+        placed = replace(clip, uri=str(sound))
+        fields = {name: value for name, value in asdict(placed).items() if name not in {"uri", "reused"}}
+        stored = {"file": sound.name, "text": text, "voice": asdict(voice), "clip": fields}
+        storage.replace(facts, json.dumps(stored, ensure_ascii=False).encode())
+        return placed
+
+    def _facts(self, key: str) -> Path:
+        return self.root / key[:2] / f"{key}.json"

@@ -1,0 +1,57 @@
+"""`speech up`: a Prefect server if none is named, and every flow in its UI, ready to be started from a form."""
+
+import os
+
+import httpx
+
+from blocks.speech import BadInput
+from deployments.server import SETTINGS, Server
+
+
+def up(port: int) -> None:
+    """Serve the flows until interrupted, on the server that the profile names or on one of our own at this port."""
+    server = _own_server(port)
+    if server:
+        server.wait_until_healthy()
+    try:
+        _serve()
+    finally:
+        if server:
+            server.stop()
+
+
+def _own_server(port: int) -> Server | None:
+    import prefect.context
+    from prefect.settings import get_current_settings
+
+    named = get_current_settings().api.url
+    if named:
+        print(f"Using the Prefect server at {named}")
+        return None
+    if _answers(port):
+        raise BadInput(
+            f"something listens on port {port} already: choose another with --port, or name it as PREFECT_API_URL"
+        )
+    server = Server(port, SETTINGS)
+    os.environ["PREFECT_API_URL"] = server.api_url
+    prefect.context.refresh_global_settings_context()
+    print(f"Starting a Prefect server: http://127.0.0.1:{port}")
+    return server
+
+
+def _answers(port: int) -> bool:
+    try:
+        httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2)
+    except httpx.ConnectError:
+        return False
+    except httpx.TransportError:
+        return True
+    return True
+
+
+def _serve() -> None:
+    from prefect import serve
+
+    from flows.narrate import narrate
+
+    serve(narrate.to_deployment("narrate", description=narrate.description, tags=["speech"]), pause_on_shutdown=False)

@@ -1,0 +1,122 @@
+"""A Prefect server of our own, for a machine whose profile names none: started, used, and ended with its starter.
+
+Prefect would start a temporary server itself, but that one runs no repossessor and keeps leases in memory:
+a run killed with -9 would leave its slots taken for ever.
+"""
+
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from blocks import storage
+from blocks.speech import RunFailed
+
+START_TIMEOUT_S = 120
+SETTINGS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # In memory, the slots of a killed run are lost until somebody resets them by hand.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # A lane that waits for a slot asks again this often; the default of 10 s leaves freed slots idle.
+    "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS": "0.25",
+    # One transaction for each task-run event is more than SQLite keeps up with.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+"""For every server that `speech` starts; set the same on a server of your own."""
+TEMPORARY = {
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+}
+"""What nobody needs from a server that lives as long as one command."""
+
+
+class Server:
+    """One server process and where it listens."""
+
+    def __init__(self, port: int, settings: dict[str, str]) -> None:
+        self.api_url = f"http://127.0.0.1:{port}/api"
+        self.log = storage.home() / "server.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**settings, **os.environ, "PREFECT_API_URL": self.api_url}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "deployments.server", str(port)],
+                cwd=Path(__file__).parent.parent,
+                stdin=subprocess.PIPE,  # its end tells the server that we are gone, however we went
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is the command's: it still has states to report
+            )
+
+    def wait_until_healthy(self) -> None:
+        """Return when it answers. Raises RunFailed when it ends or takes too long."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                if httpx.get(f"{self.api_url}/health", timeout=5).status_code == httpx.codes.OK:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        self.stop()
+        raise RunFailed(f"the Prefect server did not start: {self.log} tells why")
+
+    def stop(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def connect() -> Server | None:
+    """Use the server that the Prefect profile names (then None), or start one for this command.
+
+    It is still starting when this returns, and ends when the interpreter does: after Prefect's own exit handlers,
+    which send it the last logs and states.
+    """
+    import prefect.context
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url:
+        return None
+    server = Server(free_port(), {**SETTINGS, **TEMPORARY})
+    atexit.register(server.stop)
+    os.environ["PREFECT_API_URL"] = server.api_url
+    prefect.context.refresh_global_settings_context()
+    return server
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    import uvicorn
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    uvicorn.run(
+        "prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=int(sys.argv[1]), log_level="error"
+    )

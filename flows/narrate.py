@@ -1,0 +1,127 @@
+"""A document becomes one recording and its manifest: the main path, and the place to start reading.
+
+source ─parse→ Document ─chunk→ Chunks ─synthesise→ Takes ─retry→ Takes ─lay out→ Timeline ─merge→ Recording
+                                                                                     └────→ Manifest
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from blocks import storage
+from blocks.providers import opened
+from blocks.speech import Provider, Voice
+from tasks.artifacts import publish_units, published
+from tasks.chunk import chunk, conserve
+from tasks.clips import Failure, Shelf, Take
+from tasks.document import Chunk, Document
+from tasks.encode import Labels
+from tasks.lanes import open_lanes
+from tasks.manifest import manifest
+from tasks.merge import check_target, merge
+from tasks.parse import parse
+from tasks.progress import WATCHED, Progress
+from tasks.recording import Incomplete, Recording, recorded
+from tasks.retry import retry
+from tasks.script import check_script
+from tasks.synthesise import Speaker, find_on_shelf, synthesise_chunks
+from tasks.timeline import Timeline, chapters, choose_rate, lay_out
+
+
+@flow(name="narrate", flow_run_name="narrate {source}", persist_result=True, result_serializer="json")
+async def narrate(
+    source: str,
+    output: str = "speech",
+    format: Literal["mp3", "m4b", "flac", "opus", "wav"] = "mp3",  # noqa: A002  the name in the form
+    provider: str = "espeak",
+    voice: str = "",
+    language: str = "",
+    speed: float = 1.0,
+    loudness: float = -16.0,
+    workers: int = 0,
+    fresh: bool = False,
+) -> Recording:
+    """Speak a text or Markdown file, whole, into one recording with its manifest, subtitles and report.
+
+    Args:
+        source: A .txt or .md file, or a URL (file://, s3://).
+        output: The folder for the recording and what goes with it.
+        format: The recording's format; mp3, m4b and opus carry chapters.
+        provider: Who speaks.
+        voice: A voice of the provider, by its name; empty takes the provider's voice for the language.
+        language: A language tag such as en-us, vi or cmn; empty takes the language of the voice.
+        speed: How fast to speak; 1.0 is normal.
+        loudness: The recording's loudness in LUFS.
+        workers: The most calls at one time; 0 takes all that the plan allows.
+        fresh: Speak everything anew, also what is on the shelf.
+
+    Raises:
+        BadInput: The source or a parameter is wrong; nothing was spoken.
+        Incomplete: Some chunks failed for good; all others are kept for the next run.
+    """
+    started, progress = time.monotonic(), WATCHED.get() or Progress()
+    target = Path(output, f"{PurePosixPath(source).stem}.{format}").absolute()
+    check_target(target)
+    async with opened(provider) as speaker, published(progress):
+        progress.stage = "reading"
+        chosen = await speaker.resolve(Voice(provider, voice, language, speed=speed))
+        document = parse(source)
+        check_script(document, chosen.language)
+        chunks = chunk(document, speaker.limits, chosen.language)
+        get_run_logger().info("%d segments in %d chunks, spoken by %s", len(document.segments), len(chunks), chosen)
+        progress.stage = "speaking"
+        takes = await _speak(chunks, speaker, chosen, progress, workers=workers, fresh=fresh)
+        conserve(document, [take.chunk for take in takes])
+        progress.stage = "merging"
+        whole = not any(isinstance(take.outcome, Failure) for take in takes)
+        timeline = lay_out(takes, choose_rate(takes)) if whole else None
+        sound = (
+            await merge(takes, timeline, target, _labels(document, chosen, takes, timeline), loudness)
+            if timeline
+            else None
+        )
+        written = manifest(
+            document,
+            chosen,
+            takes,
+            timeline,
+            sound,
+            directory=target.parent,
+            stem=target.stem,
+            settings={"format": format, "workers": workers, "fresh": fresh},
+            target_lufs=loudness,
+            run_id=str(flow_run.id),
+        )
+        await publish_units(takes, str(written.csv))
+        progress.stage = "done"
+    recording = recorded(written, takes, document, time.monotonic() - started)
+    if recording.failures:
+        raise Incomplete(recording)
+    return recording
+
+
+async def _speak(
+    chunks: Sequence[Chunk], speaker: Provider, voice: Voice, progress: Progress, *, workers: int, fresh: bool
+) -> list[Take]:
+    """A take for each chunk: from the shelf, or spoken in lanes; what failed a second time, in smaller pieces."""
+    shelf = Shelf(storage.home() / "shelf")
+    found = {} if fresh else await asyncio.to_thread(find_on_shelf, chunks, voice, shelf)
+    missing = {chunk.text for chunk in chunks} - found.keys()
+    progress.total, progress.reused = len(chunks), sum(chunk.text in found for chunk in chunks)
+    lanes = min(len(missing), speaker.plan.in_flight, workers or len(missing))
+    async with open_lanes(speaker.plan, lanes, progress) as permits:
+        lane_speaker = Speaker(speaker, voice, shelf, permits, progress)
+        takes = await synthesise_chunks(chunks, found, lane_speaker)
+        if any(isinstance(take.outcome, Failure) for take in takes):
+            takes = await retry(takes, voice.language, lane_speaker)
+    return takes
+
+
+def _labels(document: Document, voice: Voice, takes: Sequence[Take], timeline: Timeline) -> Labels:
+    return Labels(title=document.title, language=voice.language, chapters=chapters(document.segments, takes, timeline))

@@ -1,0 +1,81 @@
+"""Running the ffmpeg that pip brought: bounded in time, stopped on request, and its complaints in plain words."""
+
+import contextlib
+import errno
+import re
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import IO, TypeVar
+
+import imageio_ffmpeg
+
+from blocks.speech import RunFailed
+
+Heard = TypeVar("Heard")
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The errors of a disk, a quota or a file that cannot grow."""
+
+
+class DiskFull(RunFailed):
+    pass
+
+
+def ffmpeg(
+    arguments: Sequence[str], limit_s: float, stop: Event, listen: Callable[[IO[bytes]], Heard]
+) -> tuple[Heard, str]:
+    """What `listen` made of ffmpeg's standard output, and ffmpeg's log.
+
+    Raises DiskFull, or RunFailed when ffmpeg fails, takes longer than `limit_s`, or `stop` is set meanwhile.
+    """
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", *arguments]
+    deadline = time.monotonic() + limit_s
+    with (
+        ThreadPoolExecutor(2) as threads,
+        # A session of its own: Ctrl-C in a terminal is for us, and we decide what it means for ffmpeg.
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        ) as process,
+    ):
+        if process.stdout is None or process.stderr is None:
+            raise AssertionError("both were asked for")
+        log = threads.submit(process.stderr.read)
+        threads.submit(_watch, process, deadline, stop)
+        try:
+            heard = listen(process.stdout)
+            process.wait()
+        finally:
+            process.kill()
+            said = log.result().decode(errors="replace")
+    if process.returncode:
+        raise _failure(process.returncode, said, late=time.monotonic() > deadline, stopped=stop.is_set())
+    return heard, said
+
+
+def _watch(process: subprocess.Popen[bytes], deadline: float, stop: Event) -> None:
+    while process.poll() is None:
+        if stop.wait(0.1) or time.monotonic() > deadline:
+            process.kill()
+
+
+def _failure(code: int, said: str, *, late: bool, stopped: bool) -> RunFailed:
+    if stopped:
+        return RunFailed("the merge was stopped; finished clips are kept")
+    # ffmpeg ends with the low byte of its negative error number.
+    if 256 - code in FULL or "No space left on device" in said:
+        return DiskFull("there is no room for the recording")
+    if late:
+        return RunFailed("ffmpeg hung and was ended; run the same command again: finished clips are kept")
+    lines = [line for line in said.splitlines() if re.search(r"error|invalid|fail|not ", line, re.IGNORECASE)]
+    return RunFailed(f"ffmpeg failed (exit code {code}): {'; '.join(lines[-2:]) or said[-200:].strip()}")
+
+
+def loudness(log: str) -> float | None:
+    """Integrated loudness in LUFS from the summary of ebur128; None for silence and for less than 400 ms."""
+    with contextlib.suppress(ValueError, IndexError):
+        lufs = float(re.findall(r"I:\s+(\S+) LUFS", log)[-1])
+        return lufs if lufs > -70 else None
+    return None

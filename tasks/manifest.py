@@ -1,0 +1,166 @@
+"""The manifest: four files that prove what a run made of its source, for people and for data tools."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from blocks import storage
+from blocks.speech import Voice
+from tasks.clips import Clip, Take
+from tasks.document import Document, fingerprint
+from tasks.merge import Sound
+from tasks.report import compose_report
+from tasks.rows import compose_csv, rows
+from tasks.subtitles import Cue, compose_srt, readable
+from tasks.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    rows: pd.DataFrame
+    summary: dict[str, Any]
+    json: Path
+    csv: Path
+    report: Path
+    srt: Path | None
+    """None when the run made no recording."""
+
+
+def summary(
+    document: Document,
+    voice: Voice,
+    takes: Sequence[Take],
+    sound: Sound | None,
+    *,
+    directory: Path,
+    settings: Mapping[str, Any],
+    target_lufs: float,
+    run_id: str,
+) -> dict[str, Any]:
+    """The run as JSON. The recording's path is relative to `directory`; without a recording `audio` is null."""
+    hashes = {
+        "document": fingerprint(segment.text for segment in document.segments),
+        "chunks": fingerprint(take.chunk.text for take in takes),
+    }
+    return {
+        "run_id": run_id,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source": {
+            "path": document.source,
+            "sha256": document.sha256,
+            "encoding": document.encoding,
+            "title": document.title,
+        },
+        "voice": asdict(voice),
+        "settings": dict(settings),
+        "totals": _totals(takes) | {"omissions": len(document.omissions), "duration_s": sound and sound.duration_s},
+        "conservation": hashes | {"equal": hashes["document"] == hashes["chunks"]},
+        "spend": {"cost_usd": 0.0},
+        "loudness": sound
+        and {
+            "target_lufs": target_lufs,
+            "measured_lufs": sound.loudness_lufs,
+            "true_peak_dbfs": sound.true_peak_dbfs,
+            "gain_db": sound.gain_db,
+        },
+        "audio": sound
+        and {
+            "path": Path(os.path.relpath(sound.path, directory)).as_posix(),
+            "format": sound.format,
+            "bytes": sound.bytes,
+            "sha256": sound.sha256,
+            "sample_rate": sound.sample_rate,
+            "samples": sound.samples,
+            "duration_s": sound.duration_s,
+        },
+        "versions": _versions(),
+    }
+
+
+def _totals(takes: Sequence[Take]) -> dict[str, Any]:
+    clips = [take.outcome for take in takes if isinstance(take.outcome, Clip)]
+    attempts = [take.outcome.attempts for take in takes]
+    return {
+        "chunks": len(takes),
+        "characters": sum(len(take.chunk.text) for take in takes),
+        "synthesised": sum(not clip.reused for clip in clips),
+        "reused": sum(clip.reused for clip in clips),
+        "failed": len(takes) - len(clips),
+        "flagged": sum(bool(clip.flags) for clip in clips),
+        "calls": sum(attempts),
+        "retries": sum(max(0, count - 1) for count in attempts),
+        "speech_s": round(sum(clip.speech_s for clip in clips), 3),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "speech-flows": importlib.metadata.version("speech-flows"),
+        "python": platform.python_version(),
+        "prefect": importlib.metadata.version("prefect"),
+        "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
+        "espeak-ng": importlib.metadata.version("espeakng-loader"),
+    }
+
+
+def write_manifest(
+    document: Document,
+    voice: Voice,
+    takes: Sequence[Take],
+    timeline: Timeline | None,
+    sound: Sound | None,
+    *,
+    directory: Path,
+    stem: str,
+    settings: Mapping[str, Any],
+    target_lufs: float,
+    run_id: str,
+) -> Manifest:
+    """Write `<stem>.manifest.csv`, `.srt`, `.report.html` and, last, `.manifest.json`. Raises RunFailed.
+
+    Without a recording there is no `.srt`, and one that stands there from an earlier run stays, as its recording does.
+    """
+    table = rows(document, voice, takes, timeline)
+    facts = summary(
+        document, voice, takes, sound, directory=directory, settings=settings, target_lufs=target_lufs, run_id=run_id
+    )
+    manifest = Manifest(
+        rows=table,
+        summary=facts,
+        json=directory / f"{stem}.manifest.json",
+        csv=directory / f"{stem}.manifest.csv",
+        report=directory / f"{stem}.report.html",
+        srt=directory / f"{stem}.srt" if timeline else None,
+    )
+    _write(manifest.csv, compose_csv(table))
+    if manifest.srt:
+        _write(manifest.srt, compose_srt(_cues(table)))
+    _write(manifest.report, compose_report(table, facts, document, sound.peaks if sound else ()))
+    _write(manifest.json, json.dumps(facts, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    return manifest
+
+
+def _cues(table: pd.DataFrame) -> Iterator[Cue]:
+    heard = table[table["start_s"].notna()]
+    for start, end, text in zip(heard["start_s"], heard["end_s"], heard["text"], strict=True):
+        yield from readable(Cue(start, end, text))
+
+
+def _write(path: Path, text: str) -> None:
+    # A file name that is not UTF-8 reaches us as lone surrogates; `\\udcff` is what JSON writes for one, too.
+    storage.replace(path, text.encode(errors="backslashreplace"))
+
+
+manifest = task(name="manifest", cache_policy=NO_CACHE, persist_result=False)(write_manifest)
+"""`write_manifest` as a task run."""

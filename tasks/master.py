@@ -1,0 +1,105 @@
+"""The clips become one uncompressed file, in one pass that holds one clip at a time."""
+
+import functools
+import hashlib
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+import soundfile
+
+from blocks.speech import NotSpeech, RunFailed
+from tasks.clips import Clip, Take
+from tasks.ffmpeg import DiskFull
+from tasks.timeline import Timeline, describe, spoken
+
+Samples = np.ndarray[Any, np.dtype[np.int16]]
+
+FADE_S = 0.005
+"""Speech cut at a sample that is not zero clicks; a fade this short takes the click and nothing that is heard."""
+
+
+def write_master(takes: Sequence[Take], timeline: Timeline, path: Path, stop: Event) -> None:
+    """Write every clip's speech at its placement, mono, 16 bit, with digital silence between.
+
+    RF64, because a WAV over 4 GiB lies about its length. Raises DiskFull, and RunFailed that names a clip which is
+    no longer what stood on the shelf.
+    """
+    silence = np.zeros(timeline.rate, np.int16)
+    try:
+        with soundfile.SoundFile(path, "w", timeline.rate, 1, format="RF64", subtype="PCM_16") as master:
+
+            def rest(count: int) -> None:
+                for at in range(0, count, len(silence)):
+                    master.write(silence[: count - at])
+
+            cursor = 0
+            for number, (take, clip, place) in enumerate(zip(takes, spoken(takes), timeline.placements, strict=True)):
+                if stop.is_set():
+                    raise RunFailed("the merge was stopped; finished clips are kept")
+                rest(place.start - cursor)
+                try:
+                    speech = read_speech(clip, timeline.rate, place.end - place.start)
+                except (OSError, soundfile.LibsndfileError, NotSpeech) as error:
+                    raise RunFailed(
+                        f"the clip of {describe(number, take)} cannot be used: {error}. "
+                        "Run the same command again: it will be spoken anew"
+                    ) from error
+                soften(speech, timeline.rate)
+                master.write(speech)
+                cursor = place.end
+            rest(timeline.length - cursor)
+    except soundfile.LibsndfileError as error:
+        # libsndfile keeps no error number: "System error." is all it tells of a write that fell short.
+        raise DiskFull("there is no room for the recording") from error
+
+
+def read_speech(clip: Clip, rate: int, length: int) -> Samples:
+    """The clip without its silent edges, mono at this rate: `length` samples. Raises NotSpeech when it has changed."""
+    path = Path(url2pathname(urlsplit(clip.uri).path)) if clip.uri.startswith("file:") else Path(clip.uri)
+    data = path.read_bytes()
+    if len(data) != clip.bytes or hashlib.sha256(data).hexdigest() != clip.sha256:
+        raise NotSpeech(f"{path} has {len(data)} bytes and is not the file of {clip.bytes} bytes that was verified")
+    with soundfile.SoundFile(path) as file:
+        if (file.channels, file.samplerate, file.subtype) == (1, rate, "PCM_16"):
+            file.seek(clip.speech_start)
+            speech: Samples = file.read(length, dtype="int16")
+            return speech
+        # As floats: read as integers, a file of floats would give zeros. Whole: libmpg123 complains on our standard
+        # error when it starts in the middle.
+        whole = file.read(dtype="float64", always_2d=True)
+        return conform(whole[clip.speech_start : clip.speech_end], file.samplerate, rate, length)
+
+
+def conform(speech: "np.ndarray[Any, np.dtype[np.float64]]", old: int, new: int, length: int) -> Samples:
+    """Fold `(frames, channels)` of -1..1 to mono and resample, to exactly this many samples."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that no ffmpeg is on PATH; we let it run none
+        from pydub import AudioSegment  # noqa: PLC0415 - hence here, and few runs need it
+
+    pcm = np.clip(np.round(speech * 32768), -32768, 32767).astype("<i2")
+    segment = AudioSegment(data=pcm.tobytes(), sample_width=2, frame_rate=old, channels=speech.shape[1])
+    raw = segment.set_channels(1).set_frame_rate(new).raw_data
+    exact = np.zeros(length, np.int16)
+    mono = np.frombuffer(raw, "<i2")[:length]
+    exact[: len(mono)] = mono
+    return exact
+
+
+def soften(speech: Samples, rate: int) -> None:
+    """Fade both ends in place."""
+    steps = min(round(FADE_S * rate), len(speech) // 2)
+    if steps:
+        rise = _rise(steps)
+        speech[:steps] = speech[:steps] * rise
+        speech[-steps:] = speech[-steps:] * rise[::-1]
+
+
+@functools.cache
+def _rise(steps: int) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    return np.sin(np.linspace(0, np.pi / 2, steps, endpoint=False)) ** 2

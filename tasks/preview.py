@@ -1,0 +1,58 @@
+"""What a run would do, found out without a call: for `--dry-run`, and to refuse bad input before anything starts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from blocks.providers import opened
+from blocks.speech import Voice
+from tasks.chunk import chunk_document
+from tasks.clips import Shelf
+from tasks.document import Document
+from tasks.parse import read_document
+from tasks.script import check_script
+from tasks.synthesise import find_on_shelf
+
+DENSE = "\u3040", "\ud7ff"
+"""From Hiragana to Hangul: a character here is a syllable or a word."""
+CPS, DENSE_CPS = 15.0, 4.5
+"""Characters a second of ordinary speech, for an estimate; the manifest has the true ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    document: Document
+    voice: Voice
+    chunks: int
+    characters: int
+    calls: int
+    """Distinct chunks that are not on the shelf."""
+    expected_s: float
+    """Of speech, estimated."""
+
+
+async def preview(source: str, wanted: Voice, shelf: Shelf, *, fresh: bool = False) -> Preview:
+    """Read, check and cut a source as a run would. Raises BadInput."""
+    async with opened(wanted.provider) as provider:
+        voice = await provider.resolve(wanted)
+        document = read_document(source)
+        check_script(document, voice.language)
+        chunks = chunk_document(document, provider.limits, voice.language)
+    texts = {chunk.text for chunk in chunks}
+    found = {} if fresh else find_on_shelf(chunks, voice, shelf)
+    return Preview(
+        document=document,
+        voice=voice,
+        chunks=len(chunks),
+        characters=sum(len(chunk.text) for chunk in chunks),
+        calls=len(texts) - len(found),
+        expected_s=round(expected_s(chunk.text for chunk in chunks) / voice.speed, 1),
+    )
+
+
+def expected_s(texts: Iterable[str]) -> float:
+    """How long these texts take to say at normal speed, roughly."""
+    dense = total = 0
+    for text in texts:
+        dense += sum(DENSE[0] <= character <= DENSE[1] for character in text)
+        total += len(text)
+    return dense / DENSE_CPS + (total - dense) / CPS

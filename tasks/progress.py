@@ -1,0 +1,71 @@
+"""How far a run is: counters that the stages write, and that a terminal or an artifact reads when it likes."""
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+@dataclass(slots=True)
+class Progress:
+    """The one thing in this house that is mutated on purpose: everybody who watches sees the same numbers."""
+
+    stage: str = "starting"
+    total: int = 0
+    """Chunks of the document."""
+    reused: int = 0
+    spoken: int = 0
+    failed: int = 0
+    calls: int = 0
+    retries: int = 0
+    lanes: int = 0
+    """Slots of the plan that this run holds now."""
+    in_flight: int = 0
+    first_call: float | None = None
+    """On the monotonic clock, seconds."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        return self.reused + self.spoken + self.failed
+
+    @property
+    def rate(self) -> float:
+        """Chunks spoken a second since the first call."""
+        if self.first_call is None or not self.spoken:
+            return 0.0
+        return self.spoken / max(time.monotonic() - self.first_call, 1e-3)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until every chunk is spoken, or None while nobody can tell."""
+        return (self.total - self.done) / self.rate if self.rate else None
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.done / self.total if self.total else 0.0
+
+    def facts(self) -> str:
+        """What is going on, in a few words."""
+        parts = [self.stage]
+        if self.rate:
+            parts.append(f"{self.rate:.1f}/s")
+        if self.eta_s:
+            parts.append(f"{timedelta(seconds=round(self.eta_s))} left")
+        if self.lanes:
+            parts.append(f"{self.in_flight} calls in {self.lanes} lanes")
+        if self.reused:
+            parts.append(f"{self.reused} from the shelf")
+        if self.retries:
+            parts.append(f"{self.retries} retries")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return ", ".join(parts)
+
+    def describe(self) -> str:
+        """One line for a person who sees no bar."""
+        return f"{self.done} of {self.total} chunks, {self.facts()}"
+
+
+WATCHED: ContextVar[Progress | None] = ContextVar("watched", default=None)
+"""A caller that wants to watch a run sets its own Progress here before it starts the flow."""

@@ -1,0 +1,127 @@
+"""What a run of `narrate` returns: where everything is, what it took, and a face for notebooks."""
+
+import base64
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from blocks.speech import RunFailed
+from tasks.clips import Failure, Take
+from tasks.document import Document
+from tasks.manifest import Manifest
+
+EMBEDDED_BYTES = 20_000_000
+"""A longer recording would make the notebook file itself slow: it is linked instead."""
+MEDIA = {"mp3": "audio/mpeg", "m4b": "audio/mp4", "flac": "audio/flac", "opus": "audio/ogg", "wav": "audio/wav"}
+
+
+class Unspoken(BaseModel):
+    """A chunk that failed for good."""
+
+    model_config = ConfigDict(frozen=True)
+
+    chunk: int
+    segment: int
+    line: int
+    text: str
+    reason: str
+
+
+class Recording(BaseModel):
+    """The merged speech of one document. All paths are absolute."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    audio: str | None
+    """None when chunks failed: a recording with holes is not made."""
+    manifest_json: str
+    manifest_csv: str
+    subtitles: str | None
+    report: str
+    duration_s: float
+    loudness_lufs: float | None
+    """As measured on the finished recording; None where it is too short or silent."""
+    chunks: int
+    synthesised: int
+    reused: int
+    failures: tuple[Unspoken, ...]
+    calls: int
+    retries: int
+    elapsed_s: float
+
+    @property
+    def manifest(self) -> pd.DataFrame:
+        """A row for each chunk and for each piece of the source that became none, read from the CSV."""
+        return pd.read_csv(self.manifest_csv)
+
+    def _repr_html_(self) -> str:
+        if not self.audio:
+            return f"<p>No recording: {len(self.failures)} of {self.chunks} chunks failed.</p>"
+        sound = Path(self.audio)
+        media = MEDIA[sound.suffix[1:]]
+        if sound.stat().st_size <= EMBEDDED_BYTES:
+            place = f"data:{media};base64,{base64.b64encode(sound.read_bytes()).decode()}"
+        else:
+            place = sound.as_uri()
+        return (
+            f'<audio controls preload="metadata" src="{html.escape(place)}"></audio>'
+            f"<p>{html.escape(sound.name)}: {self.duration_s:.1f} s, {self.chunks} chunks, "
+            f"{self.synthesised} synthesised, {self.reused} from the shelf.</p>"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs that read the terminal's output."""
+        facts = self.model_dump(mode="json")
+        facts["manifest"] = facts.pop("manifest_json")
+        facts["failed"] = len(self.failures)
+        return facts
+
+
+def recorded(manifest: Manifest, takes: Sequence[Take], document: Document, elapsed_s: float) -> Recording:
+    """What the manifest says, as the flow's result."""
+    facts, totals = manifest.summary, manifest.summary["totals"]
+    return Recording(
+        run_id=facts["run_id"],
+        audio=str(manifest.json.parent / facts["audio"]["path"]) if facts["audio"] else None,
+        manifest_json=str(manifest.json),
+        manifest_csv=str(manifest.csv),
+        subtitles=str(manifest.srt) if manifest.srt else None,
+        report=str(manifest.report),
+        duration_s=facts["audio"]["duration_s"] if facts["audio"] else 0.0,
+        loudness_lufs=facts["loudness"]["measured_lufs"] if facts["loudness"] else None,
+        chunks=totals["chunks"],
+        synthesised=totals["synthesised"],
+        reused=totals["reused"],
+        failures=tuple(
+            Unspoken(
+                chunk=number,
+                segment=take.chunk.segment,
+                line=document.segments[take.chunk.segment].line,
+                text=take.chunk.text,
+                reason=take.outcome.reason,
+            )
+            for number, take in enumerate(takes)
+            if isinstance(take.outcome, Failure)
+        ),
+        calls=totals["calls"],
+        retries=totals["retries"],
+        elapsed_s=round(elapsed_s, 2),
+    )
+
+
+class Incomplete(RunFailed):
+    """Some chunks failed for good; what was spoken is kept, and the manifest and the report are written."""
+
+    def __init__(self, recording: Recording) -> None:
+        first = recording.failures[0]
+        super().__init__(
+            f"{len(recording.failures)} of {recording.chunks} chunks failed, the first at line {first.line} "
+            f"({first.text[:40]!r}): {first.reason}. The rest is kept: run the same command again to try only these. "
+            f"See {recording.report}"
+        )
+        self.recording = recording

@@ -1,0 +1,151 @@
+"""The report: one self-contained page on which a person looks through a run and listens to it."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import pandas as pd
+
+from tasks.document import Document, sections
+
+BARS = 400
+"""In the waveform: a bar and its gap are still some three pixels on a wide screen."""
+LISTED = 100
+"""How many failed or flagged chunks stand in a block of their own; the filter finds the rest."""
+EXCERPT = 400
+"""Characters of an omitted piece: a licence of 20,000 is not read here."""
+
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+
+_HERE = Path(__file__).parent
+_PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_HERE),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def compose_report(table: pd.DataFrame, summary: Mapping[str, Any], document: Document, peaks: Sequence[float]) -> str:
+    """The page as HTML.
+
+    `table` and `summary` are the manifest's; `peaks` are evenly spread over the recording, 0 to 1. The page refers
+    to one other file, the recording, by its path relative to the manifest.
+    """
+    values = table.astype(object).where(table.notna(), None)
+    records = [dict(zip(table.columns, row, strict=True)) for row in values.itertuples(index=False, name=None)]
+    lines = [_line(record, document) for record in records if record["chunk"] is not None]
+    audio, duration = summary["audio"], summary["totals"]["duration_s"] or 0.0
+    style, script = ((_HERE / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    return _PAGES.get_template("report.html").render(
+        run=summary,
+        facts=_facts(summary),
+        audio_url=quote(os.fsencode(audio["path"])) if audio else "",
+        duration=duration,
+        clock=clock,
+        lines=lines,
+        failed=[line for line in lines if line["error"]],
+        flagged=[line for line in lines if line["flags"]],
+        omitted=[record for record in records if record["chunk"] is None],
+        outline=list(_outline(lines, document)),
+        bars=bars(peaks),
+        most=LISTED,
+        excerpt=EXCERPT,
+        style=style,
+        script=script,
+        style_hash=_csp_hash(style),
+        script_hash=_csp_hash(script),
+    )
+
+
+def clock(seconds: float) -> str:
+    """`0:07`, `12:34`, `1:02:03`."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def bars(peaks: Sequence[float]) -> str:
+    """An SVG path of about BARS bars, 3 wide and 4 apart, in a box 100 high; as tall as the loudest allows."""
+    group = max(1, len(peaks) // BARS)
+    levels = [sum(peaks[at : at + group]) / len(peaks[at : at + group]) for at in range(0, len(peaks), group)]
+    loudest = max(levels, default=0.0) or 1.0
+    heights = (max(1.0, 96 * level / loudest) for level in levels)
+    return "".join(f"M{4 * at} {50 - height / 2:.1f}h3v{height:.1f}h-3z" for at, height in enumerate(heights))
+
+
+def _line(record: Mapping[str, Any], document: Document) -> dict[str, Any]:
+    """A chunk as the page shows it."""
+    start, end = record["start_s"], record["end_s"]
+    facts = [f"line {record['source_line']}"]
+    if start is not None:
+        facts.append(f"{end - start:.1f} s")
+    if record["clip"] is not None:
+        facts += [f"{record['cps']:.1f} cps", f"peak {record['peak_dbfs']:.1f}", f"RMS {record['rms_dbfs']:.1f}"]
+    if record["attempts"] > 1:
+        facts.append(f"{record['attempts']} attempts")
+    if record["reused"]:
+        facts.append("reused")
+    return {
+        "number": record["chunk"],
+        "segment": record["segment"],
+        "level": document.segments[record["segment"]].level,
+        "section": record["section"],
+        "text": record["text"],
+        "start": start,
+        "end": end,
+        "facts": " · ".join(facts).replace("-", MINUS),
+        "flags": record["flags"],
+        "error": record["error"],
+        "reason": record["reason"],
+    }
+
+
+def _outline(lines: Sequence[Mapping[str, Any]], document: Document) -> Iterator[dict[str, Any]]:
+    """Each heading with the first of its chunks."""
+    first: dict[int, Mapping[str, Any]] = {}
+    for line in lines:
+        first.setdefault(line["segment"], line)
+    for index, heading in sections(document.segments):
+        if index in first:
+            line = first[index]
+            yield {"title": heading.text, "level": heading.level, "number": line["number"], "start": line["start"]}
+
+
+def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the head of the page tells of the run."""
+    voice, totals, audio, source = summary["voice"], summary["totals"], summary["audio"], summary["source"]
+    spoken = " · ".join(part for part in (voice["name"], voice["language"], voice["model"]) if part)
+    speed = f" · {voice['speed']:g}{TIMES}" if voice["speed"] != 1 else ""
+    facts = [("Duration", clock(totals["duration_s"]))] if audio else []
+    facts += [
+        ("Voice", f"{voice['provider']} · {spoken}{speed}"),
+        ("Chunks", f"{totals['chunks']:,} · {totals['characters']:,} characters"),
+        ("Calls", f"{totals['calls']:,} · {totals['reused']:,} reused · {totals['retries']:,} retries"),
+    ]
+    if audio:
+        facts += [
+            ("Loudness", _loudness(**summary["loudness"])),
+            ("File", f"{audio['format']} · {audio['bytes'] / 1e6:,.1f} MB · {audio['sample_rate'] / 1000:g} kHz"),
+        ]
+    made = datetime.fromisoformat(summary["created_at"]).strftime("%Y-%m-%d %H:%M UTC")
+    return [*facts, ("Source", f"{source['path']} · {source['encoding']}"), ("Made", made)]
+
+
+def _loudness(measured_lufs: float | None, true_peak_dbfs: float | None, **_: float | None) -> str:
+    loudness = "not measured" if measured_lufs is None else f"{measured_lufs:.1f} LUFS"
+    return (loudness if true_peak_dbfs is None else f"{loudness} · true peak {true_peak_dbfs:.1f} dBTP").replace(
+        "-", MINUS
+    )
+
+
+def _csp_hash(content: str) -> str:
+    """So that no other style or script runs on the page, whatever the text holds."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

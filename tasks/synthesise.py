@@ -1,0 +1,154 @@
+"""Chunks become clips: each is looked up on the shelf, spoken under a permit, verified, and put on the shelf.
+
+This is the one owner of retries: a provider tries once, and Prefect's own task retries stay off.
+"""
+
+import asyncio
+import hashlib
+import math
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prefect import task
+from prefect.context import TaskRunContext
+
+from blocks.speech import Audio, BadText, CallFailed, NotSpeech, Provider, Voice
+from tasks.clips import Clip, Failure, Shelf, Take
+from tasks.document import Chunk
+from tasks.progress import Progress
+from tasks.verify import check_pace, measure
+
+ATTEMPTS = 4
+"""Failing calls that a chunk may cost in one pass."""
+ATTEMPTS_ON_TEXT = {BadText: 1, NotSpeech: 2}
+"""The same text asked again seldom goes better; the retry stage has smaller pieces to offer."""
+BACKOFF_S, BACKOFF_CAP_S = 0.5, 8.0
+TASK_RUNS, TASK_RUNS_PER_S = 2000, 10
+"""What one run may ask of a Prefect server, which pays about 25 ms of CPU for each task run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """All that speaking takes, once a run has its slots."""
+
+    provider: Provider
+    voice: Voice
+    shelf: Shelf
+    permits: asyncio.Semaphore
+    progress: Progress
+
+
+def find_on_shelf(chunks: Iterable[Chunk], voice: Voice, shelf: Shelf) -> dict[str, Clip]:
+    """The clips that need no call, by the text they say."""
+    found = ((text, shelf.find(text, voice)) for text in {chunk.text for chunk in chunks})
+    return {text: clip for text, clip in found if clip}
+
+
+async def synthesise_chunks(chunks: Sequence[Chunk], found: dict[str, Clip], speaker: Speaker) -> list[Take]:
+    """A take for each chunk, in order. A text that stands twice is spoken once."""
+    missing = [chunk for text, chunk in {chunk.text: chunk for chunk in chunks}.items() if text not in found]
+    running = asyncio.Semaphore(2 * speaker.provider.plan.in_flight + 2)
+
+    async def run(group: list[Chunk]) -> list[Take]:
+        async with running:
+            return await synthesise(group, speaker)
+
+    size = group_size(len(missing), speaker.provider)
+    groups = [missing[start : start + size] for start in range(0, len(missing), size)]
+    async with asyncio.TaskGroup() as spoken:
+        results = [spoken.create_task(run(group)) for group in groups]
+    outcomes: dict[str, Clip | Failure] = dict(found)
+    takes: list[Take] = []
+    fresh = {take.chunk.text: take.outcome for result in results for take in result.result()}
+    for chunk in chunks:
+        first = fresh.pop(chunk.text, None)
+        outcome = outcomes[chunk.text] if first is None else first
+        if first is not None:
+            outcomes[chunk.text] = replace(first, reused=True, attempts=0) if isinstance(first, Clip) else first
+        takes.append(Take(chunk, outcome))
+    return takes
+
+
+def group_size(count: int, provider: Provider) -> int:
+    """Chunks in one task run: 1 for calls that take a second, more where task runs would come too fast or too many."""
+    by_rate = provider.plan.in_flight / provider.call_s / TASK_RUNS_PER_S
+    by_number = count / TASK_RUNS
+    evenly = count / (4 * provider.plan.in_flight)  # the last groups must not leave the other lanes idle
+    return max(1, math.ceil(min(max(by_rate, by_number), max(by_number, evenly))))
+
+
+async def speak(chunk: Chunk, speaker: Speaker) -> Clip | Failure:
+    """One chunk, tried until it is proved speech or its attempts are used up."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            clip = await _speak_once(chunk.text, speaker)
+        except CallFailed as error:
+            failure = Failure(type(error).__name__, str(error), attempt)
+            if attempt >= ATTEMPTS_ON_TEXT.get(type(error), ATTEMPTS):
+                break
+            speaker.progress.retries += 1
+            await asyncio.sleep(random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_S * 2**attempt)))  # noqa: S311  jitter
+        else:
+            speaker.progress.spoken += 1
+            return replace(clip, attempts=attempt)
+    speaker.progress.failed += 1
+    return failure
+
+
+async def _speak_once(text: str, speaker: Speaker) -> Clip:
+    """Only the call itself holds a permit; proof and disk do not keep a lane waiting."""
+    progress = speaker.progress
+    async with speaker.permits:
+        began = time.monotonic()
+        progress.first_call = progress.first_call or began
+        progress.calls += 1
+        progress.in_flight += 1
+        try:
+            audio = await speaker.provider.synthesise(text, speaker.voice)
+        finally:
+            progress.in_flight -= 1
+    return await asyncio.to_thread(_accept, text, audio, speaker, round(time.monotonic() - began, 4))
+
+
+def _accept(text: str, audio: Audio, speaker: Speaker, latency_s: float) -> Clip:
+    """Prove the answer and commit it to the shelf. Raises NotSpeech."""
+    measured = measure(audio.data)
+    check_pace(measured, text, speaker.voice.speed)
+    clip = Clip(
+        uri="",
+        sha256=hashlib.sha256(audio.data).hexdigest(),
+        bytes=len(audio.data),
+        sample_rate=measured.sample_rate,
+        samples=measured.samples,
+        speech_start=measured.speech_start,
+        speech_end=measured.speech_end,
+        peak_dbfs=measured.peak_dbfs,
+        rms_dbfs=measured.rms_dbfs,
+        latency_s=latency_s,
+        request_id=audio.request_id,
+    )
+    return speaker.shelf.put(text, speaker.voice, audio, clip)
+
+
+def _record_name(_: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """Where Prefect keeps the group's result: by what was said, so that no two groups share a record."""
+    speaker: Speaker = parameters["speaker"]
+    keys = (speaker.shelf.key(chunk.text, speaker.voice) for chunk in parameters["chunks"])
+    return hashlib.sha256("".join(keys).encode()).hexdigest()
+
+
+# The shelf was asked before a chunk came here, so a record of an earlier run tells of a clip that is gone: refresh.
+@task(
+    name="synthesise",
+    task_run_name="synthesise {chunks[0].text:.40}",
+    cache_key_fn=_record_name,
+    refresh_cache=True,
+    persist_result=True,
+    result_serializer="json",
+)
+async def synthesise(chunks: list[Chunk], speaker: Speaker) -> list[Take]:
+    """Speak a group of chunks one after another; the result holds places and facts, never audio."""
+    return [Take(chunk, await speak(chunk, speaker)) for chunk in chunks]

@@ -1,0 +1,97 @@
+"""Done means proved: what a sound file really holds, and whether it can be the speech of a text.
+
+numpy and soundfile only, a few milliseconds a clip, because it runs on each one.
+"""
+
+import io
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from blocks.speech import NotSpeech
+
+WINDOW_S = 0.005
+EDGE_DB = -40.0
+"""Relative to the loudest window: what is softer at the edges is no speech. Inner pauses are never touched."""
+KEEP_HEAD_S, KEEP_TAIL_S = 0.02, 0.06
+"""Left standing before and after the speech, so that soft consonants survive the trim."""
+SILENCE_DBFS = -50.0
+SLOWEST_CPS, FASTEST_CPS = 1.0, 60.0
+"""Characters a second outside of which no voice of any script speaks a whole text at normal speed."""
+SHORT_TEXT = 20
+"""Below this many characters the pace tells nothing (`1984` takes as long as a sentence): only a length bound holds."""
+SHORT_MAX_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a sound file holds, folded to mono."""
+
+    sample_rate: int
+    samples: int
+    speech_start: int
+    speech_end: int
+    """`[speech_start, speech_end)` is what remains without the silent edges, in samples."""
+    peak_dbfs: float
+    rms_dbfs: float
+    """Over the speech."""
+
+    @property
+    def speech_s(self) -> float:
+        return (self.speech_end - self.speech_start) / self.sample_rate
+
+
+def measure(data: bytes) -> Measure:
+    """Decode a whole sound file. Raises NotSpeech when it does not decode, is empty or is silent."""
+    try:
+        sound, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise NotSpeech(f"the {len(data)} bytes are no sound file: {error.error_string}") from error
+    if not len(sound):
+        raise NotSpeech(f"the sound file of {len(data)} bytes holds no sample")
+    mono = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1).astype(np.int16)
+    start, end = speech_bounds(mono, rate)
+    speech = mono[start:end].astype(np.float32)
+    speech -= speech.mean()  # a constant offset is loud on a meter and silent to an ear
+    peak, rms = dbfs(float(np.abs(speech).max())), dbfs(math.sqrt(float(np.square(speech).mean())))
+    if rms < SILENCE_DBFS:
+        raise NotSpeech(f"silence: {rms:.0f} dBFS over {len(mono) / rate:.2f} s")
+    return Measure(rate, len(mono), start, end, round(peak, 2), round(rms, 2))
+
+
+def speech_bounds(mono: "np.ndarray[Any, np.dtype[np.int16]]", rate: int) -> tuple[int, int]:
+    """The samples `[start, end)` between the silent edges."""
+    window = max(1, round(rate * WINDOW_S))
+    padded = np.pad(mono, (0, -len(mono) % window))
+    levels = np.abs(padded.astype(np.int32)).reshape(-1, window).max(axis=1)
+    loud = np.flatnonzero(levels > levels.max() * 10 ** (EDGE_DB / 20))
+    if not len(loud):
+        return 0, len(mono)
+    start = int(loud[0]) * window - round(KEEP_HEAD_S * rate)
+    end = (int(loud[-1]) + 1) * window + round(KEEP_TAIL_S * rate)
+    return max(0, start), min(len(mono), end)
+
+
+def dbfs(amplitude: float) -> float:
+    """Of a 16-bit amplitude; -120 stands for nothing at all."""
+    return 20 * math.log10(amplitude / 32768) if amplitude > 0.03 else -120.0
+
+
+def check_pace(measured: Measure, text: str, speed: float) -> None:
+    """Raise NotSpeech when a sound is far too short or too long to be this text, said at this speed."""
+    seconds, characters = measured.speech_s, sum(not c.isspace() for c in text)
+    if characters < SHORT_TEXT:
+        if seconds * speed > SHORT_MAX_S:
+            raise NotSpeech(
+                f"{seconds:.1f} s of sound for {characters} characters: at most {SHORT_MAX_S:.0f} s is speech"
+            )
+        return
+    pace = characters / seconds / speed
+    if not SLOWEST_CPS <= pace <= FASTEST_CPS:
+        raise NotSpeech(
+            f"{characters} characters in {seconds:.2f} s are {pace:.1f} a second at normal speed: "
+            f"speech has {SLOWEST_CPS:.0f} to {FASTEST_CPS:.0f}"
+        )

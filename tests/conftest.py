@@ -1,0 +1,47 @@
+"""What every test stands on: state in a folder of its own, and a real Prefect server where a flow runs."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Prefect reads its settings when it is imported, which collection does: they must be there before.
+STATE = Path(tempfile.mkdtemp(prefix="speech-tests-"))
+os.environ["PREFECT_HOME"] = str(STATE / "prefect")
+os.environ["SPEECH_HOME"] = str(STATE / "speech")
+os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+os.environ["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] = str(STATE / "results")
+os.environ.pop("PREFECT_API_URL", None)
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """The address of a real Prefect server with the shipped settings, for the whole session."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.logging.handlers import APILogWorker
+
+    from deployments.server import SETTINGS, Server, free_port
+
+    server = Server(free_port(), SETTINGS)
+    os.environ["PREFECT_API_URL"] = server.api_url
+    refresh_global_settings_context()
+    server.wait_until_healthy()
+    yield server.api_url
+    APILogWorker.drain_all(timeout=10)  # it would tell of a server that is gone
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str], str]:
+    """`needs("chromium")` is where that program stands; without it the test is skipped, or fails in CI."""
+
+    def find(program: str) -> str:
+        if place := shutil.which(program):
+            return place
+        missing = f"{program} is not installed"
+        return pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+
+    return find

@@ -1,0 +1,38 @@
+"""What runs below a process, read from /proc."""
+
+import contextlib
+import time
+from pathlib import Path
+
+
+def children(pid: int) -> list[int]:
+    """Zombies are none: they only wait to be counted."""
+    return [child for child, (parent, state) in _table().items() if parent == pid and state != "Z"]
+
+
+def descendants(pid: int) -> list[int]:
+    below = children(pid)
+    return below + [lower for child in below for lower in descendants(child)]
+
+
+def gone(pids: list[int], within_s: float) -> bool:
+    end = time.monotonic() + within_s
+    while any(_table().get(pid, (0, "Z"))[1] != "Z" for pid in pids):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _table() -> dict[int, tuple[int, str]]:
+    rows = {}
+    for entry in Path("/proc").glob("[1-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # It may end while we look.
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            rows[int(entry.name)] = (int(parent), state)
+    return rows
+
+
+def mapped_files() -> str:
+    """The libraries and files in this process's memory."""
+    return Path("/proc/self/maps").read_text()

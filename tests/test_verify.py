@@ -1,0 +1,110 @@
+"""What counts as speech, and what a provider may answer that does not."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blocks.speech import NotSpeech
+from tasks.verify import KEEP_HEAD_S, KEEP_TAIL_S, check_pace, measure
+
+RATE = 24_000
+
+
+def babble(seconds: float, level: float = 0.3, rate: int = RATE) -> np.ndarray:
+    """Noise that swells and ebbs as syllables do."""
+    time = np.arange(round(seconds * rate)) / rate
+    return level * np.sin(2 * np.pi * 4 * time) ** 2 * np.random.default_rng(7).uniform(-1, 1, len(time))
+
+
+def file_of(sound: np.ndarray, rate: int = RATE, container: str = "WAV") -> bytes:
+    data = io.BytesIO()
+    soundfile.write(data, sound, rate, format=container)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "no sound file"),
+        (b"<html>busy</html>", "no sound file"),
+        (b'{"error": "quota"}', "no sound file"),
+        (file_of(np.zeros(0)), "no sample"),
+        (file_of(np.zeros(RATE)), "silence"),
+        (file_of(np.full(RATE, 0.5)), "silence"),
+        (file_of(babble(1.0, level=0.0005)), "silence"),
+    ],
+    ids=["nothing", "html", "json", "header only", "digital silence", "constant offset", "hiss"],
+)
+def test_refused(data: bytes, told: str) -> None:
+    """What is no speech is refused, and the message says what was measured."""
+    with pytest.raises(NotSpeech, match=told):
+        measure(data)
+
+
+@given(
+    head=st.floats(0, 1), tail=st.floats(0, 1), rate=st.sampled_from([8_000, 16_000, 22_050, 24_000, 44_100, 48_000])
+)
+def test_silent_edges_are_found(head: float, tail: float, rate: int) -> None:
+    """The speech is found between its silent edges, and none of it is cut."""
+    speech = np.maximum(np.abs(babble(0.5, rate=rate)), 0.1)
+    sound = np.concatenate([np.zeros(round(head * rate)), speech, np.zeros(round(tail * rate))])
+    measured = measure(file_of(sound, rate))
+    assert measured.samples == len(sound)
+    first, last = round(head * rate), round(head * rate) + len(speech)
+    assert first - round(KEEP_HEAD_S * rate) - rate // 100 <= measured.speech_start <= first
+    assert last <= measured.speech_end <= last + round(KEEP_TAIL_S * rate) + rate // 100
+
+
+def test_inner_pauses_stay() -> None:
+    """A long pause inside the speech is part of it."""
+    sound = np.concatenate([babble(0.5), np.zeros(2 * RATE), babble(0.5)])
+    assert measure(file_of(sound)).speech_s > 2.9
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "MP3"])
+def test_any_container(container: str) -> None:
+    """Facts come out alike from every container."""
+    measured = measure(file_of(babble(2.0), container=container))
+    assert measured.sample_rate == RATE
+    assert measured.speech_s == pytest.approx(2.0, abs=0.15)
+    assert measured.rms_dbfs == pytest.approx(-20, abs=3)
+
+
+def test_stereo_counts_once() -> None:
+    """Two channels are folded: the length is that of one."""
+    measured = measure(file_of(np.column_stack([babble(1.0), babble(1.0)])))
+    assert measured.samples == RATE
+
+
+SENTENCE = "The keeper climbed the stairs again, counting each of them under his breath."
+
+
+@pytest.mark.parametrize(("seconds", "whole"), [(5.0, True), (0.3, False), (120.0, False)])
+def test_pace(seconds: float, *, whole: bool) -> None:
+    """A sentence cut to a third of a second, or babbled for two minutes, is not that sentence."""
+    measured = measure(file_of(babble(seconds)))
+    if whole:
+        check_pace(measured, SENTENCE, 1.0)
+    else:
+        with pytest.raises(NotSpeech, match="a second at normal speed"):
+            check_pace(measured, SENTENCE, 1.0)
+
+
+def test_pace_knows_the_speed() -> None:
+    """Speech asked for at triple speed may be three times as short."""
+    measured = measure(file_of(babble(0.9)))
+    with pytest.raises(NotSpeech):
+        check_pace(measured, SENTENCE, 1.0)
+    check_pace(measured, SENTENCE, 3.0)
+
+
+def test_short_items_have_their_own_rule() -> None:
+    """`1984` may take as long as a sentence, yet not a minute."""
+    check_pace(measure(file_of(babble(3.0))), "1984", 1.0)
+    check_pace(measure(file_of(babble(0.2))), "a", 1.0)
+    with pytest.raises(NotSpeech, match="4 characters"):
+        check_pace(measure(file_of(babble(60.0))), "1984", 1.0)
