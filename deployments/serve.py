@@ -1,5 +1,6 @@
 """`speech up`: a Prefect server if none is named, and every flow in its UI, ready to be started from a form."""
 
+import asyncio
 import os
 
 import httpx
@@ -14,7 +15,7 @@ def up(port: int) -> None:
     if server:
         server.wait_until_healthy()
     try:
-        _serve()
+        asyncio.run(_serve())
     finally:
         if server:
             server.stop()
@@ -49,9 +50,9 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _serve() -> None:
-    from prefect import serve
+async def _serve() -> None:
+    from prefect import aserve
 
     from flows.narrate import narrate
 
-    serve(narrate.to_deployment("narrate", description=narrate.description, tags=["speech"]), pause_on_shutdown=False)
+    await aserve(await narrate.ato_deployment("narrate", tags=["speech"]), pause_on_shutdown=False)

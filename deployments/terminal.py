@@ -27,6 +27,7 @@ app = App(
     name="speech",
     help="Texts become speech, in bulk, with nothing lost in silence.",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -74,6 +75,8 @@ def narrate(
     as_json
         End stdout with one JSON object.
     """
+    if not sources:
+        raise BadInput("which SOURCE? Name a .txt or .md file, or a URL")
     _refuse_equal_names(sources)
     wanted = Voice(provider, voice, language, speed=speed)
     if dry_run:
@@ -158,14 +161,20 @@ def _narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any],
 
 
 def _run_narrate(source: str, options: dict[str, Any]) -> "Recording":
+    from prefect.exceptions import TerminationSignal
+
     from deployments.display import shown
     from flows.narrate import narrate as flow
     from tasks.progress import WATCHED, Progress
 
     progress = Progress()
     WATCHED.set(progress)
-    with shown(progress, PurePath(source).name):
-        return asyncio.run(flow(source, **options))
+    try:
+        with shown(progress, PurePath(source).name):
+            recording: Recording = asyncio.run(flow(source, **options))
+            return recording
+    except TerminationSignal:  # what Prefect makes of SIGTERM
+        raise KeyboardInterrupt from None
 
 
 def _preview(source: str, wanted: Voice, *, fresh: bool) -> "Preview":
@@ -234,3 +243,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ from tasks.clips import Failure, Shelf, Take
 from tasks.document import Chunk, Document
 from tasks.encode import Labels
 from tasks.lanes import open_lanes
-from tasks.manifest import manifest
+from tasks.manifest import Run, manifest
 from tasks.merge import check_target, merge
 from tasks.parse import parse
 from tasks.progress import WATCHED, Progress
@@ -82,22 +82,13 @@ async def narrate(
         whole = not any(isinstance(take.outcome, Failure) for take in takes)
         timeline = lay_out(takes, choose_rate(takes)) if whole else None
         sound = (
-            await merge(takes, timeline, target, _labels(document, chosen, takes, timeline), loudness)
+            await merge(takes, timeline, target, labels(document, chosen, takes, timeline), loudness)
             if timeline
             else None
         )
-        written = manifest(
-            document,
-            chosen,
-            takes,
-            timeline,
-            sound,
-            directory=target.parent,
-            stem=target.stem,
-            settings={"format": format, "workers": workers, "fresh": fresh},
-            target_lufs=loudness,
-            run_id=str(flow_run.id),
-        )
+        settings = {"format": format, "loudness": loudness, "workers": workers, "fresh": fresh}
+        run = Run(str(flow_run.id), settings, progress.calls, progress.retries)
+        written = manifest(document, chosen, takes, timeline, sound, run, target)
         await publish_units(takes, str(written.csv))
         progress.stage = "done"
     recording = recorded(written, takes, document, time.monotonic() - started)
@@ -123,5 +114,5 @@ async def _speak(
     return takes
 
 
-def _labels(document: Document, voice: Voice, takes: Sequence[Take], timeline: Timeline) -> Labels:
+def labels(document: Document, voice: Voice, takes: Sequence[Take], timeline: Timeline) -> Labels:
     return Labels(title=document.title, language=voice.language, chapters=chapters(document.segments, takes, timeline))

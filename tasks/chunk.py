@@ -12,7 +12,7 @@ from tasks.cuts import best_cut, past_white, reach, speakable, tiny
 from tasks.document import Boundary, Chunk, Document, fingerprint
 from tasks.sentences import quoted_ends, sentence_ends
 
-# What has neither space nor mark in it and is shorter is not said in two parts.
+# A word shorter than this is not said in two parts.
 UNBREAKABLE = 10
 
 _REMEDY = "This is a fault of the chunk stage, nothing was spoken: please report it with the text around that line."
@@ -74,12 +74,11 @@ def _poor(piece: str) -> bool:
 
 def _pieces(text: str, limits: Limits, language: str, last: Boundary) -> Iterator[tuple[int, int, Boundary]]:
     start = past_white(text, 0)
-    if reach(text, start, limits) < len(text):
-        ends = _ends(text, limits, language)
-        while (furthest := reach(text, start, limits)) < len(text):
-            cut, boundary = best_cut(text, start, furthest, ends) or (furthest, Boundary.GRAPHEME)
-            yield start, cut, boundary
-            start = past_white(text, cut)
+    ends = [] if reach(text, start, limits) == len(text) else _ends(text, limits, language)
+    while (furthest := reach(text, start, limits)) < len(text):
+        cut, boundary = best_cut(text, start, furthest, ends) or (furthest, Boundary.GRAPHEME)
+        yield start, cut, boundary
+        start = past_white(text, cut)
     yield start, len(text), last
 
 

@@ -83,13 +83,15 @@ def best_cut(text: str, start: int, furthest: int, ends: Sequence[int]) -> tuple
     for boundary, wanted, allowed in tries:
         places = _within(_places(text, boundary, start, furthest, ends), allowed)
         if good := _within(places, wanted):
-            return min(
-                reversed(good), key=lambda place: zlib.crc32(text[max(0, place - 16) : place].encode())
-            ), boundary
+            return min(reversed(good), key=lambda place: _lot(text, place)), boundary
         if places:
-            middle = sum(wanted) / 2
-            return min(places, key=lambda place: abs(place - middle)), boundary
+            return min(places, key=lambda place: abs(2 * place - sum(wanted))), boundary
     return None
+
+
+def _lot(text: str, place: int) -> int:
+    """What decides between places that serve equally: the last words before them, as good as drawn by lot."""
+    return zlib.crc32(text[max(0, place - 16) : place].encode())
 
 
 def _places(text: str, boundary: Boundary, start: int, furthest: int, ends: Sequence[int]) -> list[int]:
@@ -103,18 +105,20 @@ def _places(text: str, boundary: Boundary, start: int, furthest: int, ends: Sequ
         case Boundary.WORD:
             places = [mark.end() for mark in _WORD.finditer(text, start, seen)]
         case _:
-            places = [grapheme.start() for grapheme in _GRAPHEME.finditer(text, start, seen)][1:]
+            places = [grapheme.start() for grapheme in _GRAPHEME.finditer(text, start, seen)]
     return _within(places, (start + 1, furthest))
 
 
 def _even(start: int, end: int, room: int) -> tuple[int, int]:
     """The middle third where two pieces do, else the last two fifths of what fits: the remainder is never tiny.
 
-    A wider stretch makes more chunks, a narrower one lets an edit move more cuts: with 3/5 a chunk is 0.75 full, and 9 of 10
-    edits change at most three chunks of an endless paragraph.
+    A wider stretch makes more chunks, a narrower one lets an edit move more cuts: like this chunks are 3/4 full on
+    average, and most edits change one or two of them, however long the paragraph.
     """
     rest = end - start
-    return (start + rest // 3, end - rest // 3) if 2 * rest <= 3 * room else (start + room * 3 // 5, start + room)
+    if 2 * rest <= 3 * room:
+        return start + rest // 3, end - rest // 3
+    return start + room * 3 // 5, start + room
 
 
 def _said(text: str, start: int, furthest: int) -> tuple[int, int]:

@@ -55,7 +55,7 @@ class Document:
     """Of the source's bytes."""
     encoding: str
     title: str
-    """From the front matter, the first heading of level 1, or the file's name."""
+    """From the front matter (or Gutenberg's header), Markdown's first heading of level 1, or the file's name."""
     segments: tuple[Segment, ...]
     omissions: tuple[Omission, ...] = ()
 

@@ -4,14 +4,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import IO
+from typing import IO, Literal
 
 from tasks.ffmpeg import ffmpeg, loudness
 from tasks.timeline import Timeline
 
 TRUE_PEAK_DBFS = -1.5
 """The ceiling of the podcast platforms."""
-SOUNDING_S, PIECE_S = 600.0, 30.0
+SOUNDING_S, PIECE_S = 300.0, 15.0
 """The gain is found on at most so much of the recording, in pieces spread evenly over it."""
 COMMENT = "Synthetic speech, made by speech-flows"
 
@@ -27,12 +27,14 @@ class Format:
     """How far below the ceiling the limiter must hold samples so that what is between them stays below it, too."""
     makeup_db: float = 0.0
     """What the encoder takes away."""
+    chapters: Literal["native", "comments", "none"] = "native"
+    """How it holds them, if it does."""
 
 
 # The bit rates are for mono. Measured on speech: noise-to-mask ratio, CPU and size of each encoder's settings.
 FORMATS = {
-    "wav": Format(("-c:a", "pcm_s16le", "-f", "wav", "-rf64", "auto"), "wav", lossless=True),
-    "flac": Format(("-c:a", "flac", "-sample_fmt", "s16", "-f", "flac"), "flac", lossless=True),
+    "wav": Format(("-c:a", "pcm_s16le", "-f", "wav", "-rf64", "auto"), "wav", lossless=True, chapters="none"),
+    "flac": Format(("-c:a", "flac", "-sample_fmt", "s16", "-f", "flac"), "flac", lossless=True, chapters="comments"),
     # Constant bit rate, because players jump exactly only in it. 96k at level 7 is cleaner than 64k at 5, in half the
     # time. LAME scales its input by 0.95.
     "mp3": Format(
@@ -40,11 +42,20 @@ FORMATS = {
         "mp3",
         makeup_db=0.45,
     ),
-    # Level 10 takes twice as long for less: it holds the average at 40k, which level 5 exceeds to good effect.
-    "opus": Format(("-c:a", "libopus", "-b:a", "40k", "-compression_level", "5", "-f", "opus"), "ogg", headroom_db=1.5),
+    # Level 10 takes twice as long for less: it holds the average at 40k, which level 5 exceeds to good effect. The
+    # chapters are comments because ffmpeg's own ones are a second late wherever the fraction is half a second or more.
+    "opus": Format(
+        ("-c:a", "libopus", "-b:a", "40k", "-compression_level", "5", "-f", "opus"),
+        "ogg",
+        headroom_db=2.0,
+        chapters="comments",
+    ),
     # The default search of ffmpeg's AAC encoder takes five times as long and is no cleaner at this rate.
     "m4b": Format(
-        ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "64k", "-movflags", "+faststart", "-brand", "M4B ", "-f", "ipod"),
+        (
+            *("-c:a", "aac", "-aac_coder", "fast", "-b:a", "64k"),
+            *("-movflags", "+faststart", "-brand", "M4B ", "-metadata", "media_type=2", "-f", "ipod"),
+        ),
         "mov",
     ),
 }
@@ -52,7 +63,7 @@ FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a player shows. Empty fields are left out; wav and flac hold no chapters, m4b no language."""
+    """What a player shows. Empty fields are left out; wav holds no chapters, m4b no language."""
 
     title: str = ""
     artist: str = ""
@@ -71,7 +82,7 @@ def allowance(timeline: Timeline) -> float:
 def find_gain(master: Path, timeline: Timeline, kind: Format, target_lufs: float, stop: Event) -> float:
     """The gain in dB with which the limited recording is as loud as wanted; 0 for silence and for less than 400 ms.
 
-    The limiter makes peaky speech some 1.5 LU softer than plain arithmetic says, so it is measured with the limiter.
+    Plain arithmetic leaves peaky speech 1.5 LU too soft, because of the limiter: so it is measured behind the limiter.
     """
     length_s = timeline.length / timeline.rate
     period = length_s * PIECE_S / SOUNDING_S
@@ -82,12 +93,15 @@ def find_gain(master: Path, timeline: Timeline, kind: Format, target_lufs: float
         arguments = [*_source(master), "-map", "0:a:0", "-af", chain, "-f", "null", "-"]
         return loudness(ffmpeg(arguments, allowance(timeline), stop, _ignore)[1])
 
-    gain, heard = 0.0, measured()
-    for _ in range(3):
-        if heard is None or abs(target_lufs - heard) <= 0.1:
+    gain, heard, slope = 0.0, measured(), 1.0
+    for _ in range(4):
+        if heard is None or abs(target_lufs - heard) <= 0.2:
             break
-        gain += target_lufs - heard
-        heard = measured(*_level(gain, kind, makeup_db=0.0))
+        step = (target_lufs - heard) / slope
+        gain += step
+        before, heard = heard, measured(*_level(gain, kind, makeup_db=0.0))
+        # The more the limiter holds back, the less of each dB arrives.
+        slope = min(1.0, max(0.3, ((heard or before) - before) / step))
     return round(gain, 2)
 
 
@@ -97,7 +111,7 @@ def encode(
     """Write the recording to a new file, beside a text file of its labels. Raises RunFailed and DiskFull."""
     facts = result.with_suffix(".ffmetadata")
     # A title may come from a file name that is not UTF-8.
-    facts.write_text(ffmetadata(labels, timeline), encoding="utf-8", errors="replace")
+    facts.write_text(ffmetadata(labels, timeline, kind), encoding="utf-8", errors="replace")
     labelled = ["-f", "ffmetadata", "-i", f"file:{facts}", "-map_metadata", "1", "-map_chapters", "1"]
     levelled = ["-map", "0:a:0", "-af", ",".join(_level(gain_db, kind, makeup_db=kind.makeup_db))]
     # No versions, dates or random serial numbers: equal speech gives equal files.
@@ -123,7 +137,7 @@ def _ignore(stream: IO[bytes]) -> None:
     stream.read()
 
 
-def ffmetadata(labels: Labels, timeline: Timeline) -> str:
+def ffmetadata(labels: Labels, timeline: Timeline, kind: Format) -> str:
     """Tags and chapters in ffmpeg's own text format."""
     tags = {
         "title": labels.title,
@@ -132,13 +146,28 @@ def ffmetadata(labels: Labels, timeline: Timeline) -> str:
         "language": labels.language,
         "comment": COMMENT,
         "genre": "Audiobook",
-        "media_type": "2",  # an audiobook, to players of m4b
     }
+    chapters = labels.chapters
+    if chapters and chapters[0][0]:
+        # What is spoken before the first heading; m4b would give it to the first chapter.
+        chapters = ((0, labels.title), *chapters)
+    if kind.chapters == "comments":
+        for number, (start, title) in enumerate(chapters):
+            tags[f"CHAPTER{number:03}"] = clock(start * 1000 // timeline.rate)
+            tags[f"CHAPTER{number:03}NAME"] = title
     lines = [";FFMETADATA1", *(f"{key}={escape(value)}" for key, value in tags.items() if value)]
-    ends = [*(start for start, _ in labels.chapters[1:]), timeline.length]
-    for (start, title), end in zip(labels.chapters, ends, strict=False):
-        lines += ["[CHAPTER]", f"TIMEBASE=1/{timeline.rate}", f"START={start}", f"END={end}", f"title={escape(title)}"]
+    if kind.chapters == "native":
+        for (start, title), end in zip(
+            chapters, [*(start for start, _ in chapters[1:]), timeline.length], strict=False
+        ):
+            span = [f"TIMEBASE=1/{timeline.rate}", f"START={start}", f"END={end}"]
+            lines += ["[CHAPTER]", *span, f"title={escape(title)}"]
     return "\n".join(lines) + "\n"
+
+
+def clock(milliseconds: int) -> str:
+    seconds, thousandths = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}"
 
 
 def escape(value: str) -> str:

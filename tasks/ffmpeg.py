@@ -35,9 +35,15 @@ def ffmpeg(
     deadline = time.monotonic() + limit_s
     with (
         ThreadPoolExecutor(2) as threads,
-        # A session of its own: Ctrl-C in a terminal is for us, and we decide what it means for ffmpeg.
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # Ctrl-C in a terminal is for us, and we decide what it means for ffmpeg.
+            start_new_session=True,
+            # Python ignores the signal of a file that may not grow; so must ffmpeg, to tell of it as of a full disk.
+            restore_signals=False,
         ) as process,
     ):
         if process.stdout is None or process.stderr is None:

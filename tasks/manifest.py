@@ -27,6 +27,19 @@ from tasks.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """What the summary tells of the run itself."""
+
+    id: str
+    """Of the Prefect flow run."""
+    settings: Mapping[str, str | float | bool]
+    """The parameters that are neither source nor voice."""
+    calls: int
+    """That were made to the provider, failed ones too."""
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     rows: pd.DataFrame
     summary: dict[str, Any]
@@ -42,11 +55,8 @@ def summary(
     voice: Voice,
     takes: Sequence[Take],
     sound: Sound | None,
-    *,
+    run: Run,
     directory: Path,
-    settings: Mapping[str, Any],
-    target_lufs: float,
-    run_id: str,
 ) -> dict[str, Any]:
     """The run as JSON. The recording's path is relative to `directory`; without a recording `audio` is null."""
     hashes = {
@@ -54,7 +64,7 @@ def summary(
         "chunks": fingerprint(take.chunk.text for take in takes),
     }
     return {
-        "run_id": run_id,
+        "run_id": run.id,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": {
             "path": document.source,
@@ -63,13 +73,19 @@ def summary(
             "title": document.title,
         },
         "voice": asdict(voice),
-        "settings": dict(settings),
-        "totals": _totals(takes) | {"omissions": len(document.omissions), "duration_s": sound and sound.duration_s},
+        "settings": dict(run.settings),
+        "totals": _totals(takes)
+        | {
+            "calls": run.calls,
+            "retries": run.retries,
+            "omissions": len(document.omissions),
+            "duration_s": sound and round(sound.duration_s, 6),
+        },
         "conservation": hashes | {"equal": hashes["document"] == hashes["chunks"]},
         "spend": {"cost_usd": 0.0},
         "loudness": sound
         and {
-            "target_lufs": target_lufs,
+            "target_lufs": run.settings["loudness"],
             "measured_lufs": sound.loudness_lufs,
             "true_peak_dbfs": sound.true_peak_dbfs,
             "gain_db": sound.gain_db,
@@ -82,7 +98,7 @@ def summary(
             "sha256": sound.sha256,
             "sample_rate": sound.sample_rate,
             "samples": sound.samples,
-            "duration_s": sound.duration_s,
+            "duration_s": round(sound.duration_s, 6),
         },
         "versions": _versions(),
     }
@@ -90,7 +106,6 @@ def summary(
 
 def _totals(takes: Sequence[Take]) -> dict[str, Any]:
     clips = [take.outcome for take in takes if isinstance(take.outcome, Clip)]
-    attempts = [take.outcome.attempts for take in takes]
     return {
         "chunks": len(takes),
         "characters": sum(len(take.chunk.text) for take in takes),
@@ -98,8 +113,6 @@ def _totals(takes: Sequence[Take]) -> dict[str, Any]:
         "reused": sum(clip.reused for clip in clips),
         "failed": len(takes) - len(clips),
         "flagged": sum(bool(clip.flags) for clip in clips),
-        "calls": sum(attempts),
-        "retries": sum(max(0, count - 1) for count in attempts),
         "speech_s": round(sum(clip.speech_s for clip in clips), 3),
     }
 
@@ -120,21 +133,17 @@ def write_manifest(
     takes: Sequence[Take],
     timeline: Timeline | None,
     sound: Sound | None,
-    *,
-    directory: Path,
-    stem: str,
-    settings: Mapping[str, Any],
-    target_lufs: float,
-    run_id: str,
+    run: Run,
+    target: Path,
 ) -> Manifest:
-    """Write `<stem>.manifest.csv`, `.srt`, `.report.html` and, last, `.manifest.json`. Raises RunFailed.
+    """Write `<stem>.manifest.csv`, `.srt`, `.report.html` and, last, `.manifest.json` beside `target`, the recording.
 
+    Raises RunFailed.
     Without a recording there is no `.srt`, and one that stands there from an earlier run stays, as its recording does.
     """
     table = rows(document, voice, takes, timeline)
-    facts = summary(
-        document, voice, takes, sound, directory=directory, settings=settings, target_lufs=target_lufs, run_id=run_id
-    )
+    directory, stem = target.parent, target.stem
+    facts = summary(document, voice, takes, sound, run, directory)
     manifest = Manifest(
         rows=table,
         summary=facts,

@@ -10,7 +10,6 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Final
-from urllib.parse import urlsplit
 
 import regex
 from prefect import task
@@ -35,10 +34,11 @@ _WIDEST: Final = 120
 
 _TITLE: Final = re.compile(r"^title\s*[:=]\s*[\"']?(.+?)[\"']?\s*$", re.MULTILINE | re.IGNORECASE)
 _GUTENBERG_HEAD: Final = re.compile(
-    r"[\s\S]*?^\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG E[^*]*(?:\*\*\*.*)?\n?", re.MULTILINE
+    r"^\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG E[^*\n]*\n?[^*\n]*\*\*\*.*\n?", re.MULTILINE
 )
 _GUTENBERG_FOOT: Final = re.compile(
-    r"^(?:End of (?:the )?Project Gutenberg.*\n(?:.+\n)*\s*)?\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG E[\s\S]*",
+    r"^(?:End of (?:the )?Project Gutenberg.*\n(?:.+\n){0,2}\s{0,9})?"
+    r"\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG E[\s\S]*",
     re.MULTILINE,
 )
 
@@ -60,9 +60,10 @@ _NUMBERED: Final = (
     rf"(?i:(?:{_PART})\s+(?:{_NUMBER}))|第[〇零一二三四五六七八九十百千两兩0-9]{{1,8}}[章回节節卷部篇幕話话]|"
     r"제\s?[0-9]{1,4}\s?[장부편화]|บทที่\s?[0-9๐-๙]{1,4}"
 )
-_TITLED: Final = r"\s*[.:：、—–-]\s*\S.{0,80}|\s+[\p{Lu}\p{Lo}].{0,80}(?<![.,;:!?…])"
+# After a space, where no colon or full stop parts them, "Part one of the plan" must not pass for a title.
+_TITLED: Final = r"\s*[.:：、—–-]\s*\S.{0,80}|\s+[\p{Lu}\p{Lo}](?:.{0,80}\S)?(?<![.,;:!?…])"
 _BARE_HEADING: Final = regex.compile(rf"\s*(?:{_NUMBERED}|(?i:{_ALONE}))\s*[.:]?\s*")
-_HEADING: Final = regex.compile(rf"\s*(?:(?:{_NUMBERED})(?:{_TITLED})?|(?i:{_ALONE}))\s*[.:]?\s*")
+_HEADING: Final = regex.compile(rf"\s*(?:(?:{_NUMBERED})(?:{_TITLED})|(?:{_NUMBERED}|(?i:{_ALONE}))\s*[.:]?)\s*")
 
 
 def read_document(source: str) -> Document:
@@ -72,17 +73,17 @@ def read_document(source: str) -> Document:
     """
     data = read_bytes(source)
     text, encoding = decode(data, source)
-    name = PurePosixPath(urlsplit(source).path) if "://" in source else Path(source)
+    # A URL's query is no part of the name, and a `memory://` has no host.
+    name = PurePosixPath(re.split("[?#]", source.partition("://")[2])[0]) if "://" in source else Path(source)
     markdown = name.suffix.lower() in {".md", ".markdown"}
     text, cuts = _cut_gutenberg(text)
     if markdown:
         text, front_matter = cut_front_matter(text)
-        pieces = [*cuts, *front_matter, *read_markdown(text, source)]
-    else:
-        pieces = [*cuts, *_demote_contents(list(_paragraphs(text)))]
-    segments, omissions = _assemble(sorted(pieces, key=lambda piece: piece.line))
+        cuts += front_matter
+    pieces = read_markdown(text, source) if markdown else _demote_contents(list(_paragraphs(text)))
+    segments, omissions = _assemble(sorted([*cuts, *pieces], key=lambda piece: piece.line))
     _refuse_unspeakable(source, segments, omissions)
-    titles = [match[1] for piece in pieces if isinstance(piece, Omission) and (match := _TITLE.search(piece.text))]
+    titles = [match[1] for cut in cuts if (match := _TITLE.search(cut.text))]
     # In plain text a heading of level 1 is a chapter's, never the whole text's.
     headings = [segment.text for segment in segments if markdown and segment.level == 1]
     title = normalise([*titles, *headings, name.stem][0])
@@ -97,7 +98,7 @@ def normalise(text: str) -> str:
 
 def _cut_gutenberg(text: str) -> tuple[str, list[Omission]]:
     """The text with blank lines for Project Gutenberg's header, without its footer; and these two."""
-    head = _GUTENBERG_HEAD.match(text)
+    head = _GUTENBERG_HEAD.search(text)
     start = head.end() if head else 0
     foot = _GUTENBERG_FOOT.search(text, start)
     end = foot.start() if foot else len(text)
@@ -108,26 +109,25 @@ def _cut_gutenberg(text: str) -> tuple[str, list[Omission]]:
 
 def _paragraphs(text: str) -> Iterator[Segment]:
     """Paragraphs end at a blank line, a form feed or a scene break, which is one of its own."""
-    for kind, group in groupby(_lines(text), key=lambda line: _kind(line[1])):
-        lines = list(group)
+    first = 1
+    for page in text.split("\f"):
+        yield from _page(page, first)
+        first += page.count("\n")
+
+
+def _page(page: str, first: int) -> Iterator[Segment]:
+    for kind, group in groupby(enumerate(page.split("\n"), first), key=lambda line: _kind(line[1])):
         if kind == "blank":
             continue
+        lines = list(group)
         if kind == "text" and not any(_columns(line) > _WIDEST for _, line in lines):
             lines = [(lines[0][0], "\n".join(line for _, line in lines))]
         for number, paragraph in lines:
             yield Segment(paragraph, number, level=1 if _is_heading(paragraph) else 0)
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        first, *others = line.split("\f")
-        yield number, first
-        for other in others:
-            yield from ((number, ""), (number, other))
-
-
 def _kind(line: str) -> str:
-    if not _VISIBLE.search(line):
+    if not line or not _VISIBLE.search(line):
         return "blank"
     return "break" if _SCENE_BREAK.fullmatch(line) else "text"
 
@@ -138,11 +138,10 @@ def _columns(line: str) -> int:
 
 def _is_heading(paragraph: str) -> bool:
     """Few and safe rules: a heading that is not seen costs a chapter mark, a wrong one a pause."""
-    first, *others = paragraph.split("\n")
-    if others:
-        # The title often stands on a line of its own below the number.
-        return len(paragraph) <= _WIDEST and bool(_BARE_HEADING.fullmatch(first))
-    return len(paragraph) <= _WIDEST and bool(_HEADING.fullmatch(paragraph))
+    number, below, _ = paragraph.partition("\n")
+    # The title often stands on a line of its own below the number.
+    rule = _BARE_HEADING if below else _HEADING
+    return len(paragraph) <= _WIDEST and rule.fullmatch(number) is not None
 
 
 def _demote_contents(segments: list[Segment]) -> list[Segment]:

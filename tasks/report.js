@@ -17,7 +17,7 @@ function listen(audio) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const wave = $("wave");
   const nav = $("outline")?.parentElement;
-  let length = Number(wave.getAttribute("aria-valuemax"));
+  let length = Number(wave.dataset.duration);
   let now = -1;
   let until = Infinity; // where a chunk that is heard on its own ends
 

@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +22,7 @@ LISTED = 100
 EXCERPT = 400
 """Characters of an omitted piece: a licence of 20,000 is not read here."""
 
-MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+MINUS, TIMES, NO_BREAK_SPACE = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{NO-BREAK SPACE}"
 
 _HERE = Path(__file__).parent
 _PAGES = jinja2.Environment(
@@ -72,13 +73,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def bars(peaks: Sequence[float]) -> str:
-    """An SVG path of about BARS bars, 3 wide and 4 apart, in a box 100 high; as tall as the loudest allows."""
-    group = max(1, len(peaks) // BARS)
-    levels = [sum(peaks[at : at + group]) / len(peaks[at : at + group]) for at in range(0, len(peaks), group)]
+def bars(peaks: Sequence[float]) -> list[str]:
+    """SVG paths of at most BARS bars, 3 wide and 4 apart, in a box 100 high; the loudest fills it."""
+    count = min(BARS, len(peaks))
+    ends = [len(peaks) * number // count for number in range(count + 1)] if count else []
+    levels = [sum(peaks[start:end]) / (end - start) for start, end in pairwise(ends)]
     loudest = max(levels, default=0.0) or 1.0
     heights = (max(1.0, 96 * level / loudest) for level in levels)
-    return "".join(f"M{4 * at} {50 - height / 2:.1f}h3v{height:.1f}h-3z" for at, height in enumerate(heights))
+    return [f"M{4 * at} {50 - height / 2:.1f}h3v{height:.1f}h-3z" for at, height in enumerate(heights)]
 
 
 def _line(record: Mapping[str, Any], document: Document) -> dict[str, Any]:
@@ -97,11 +99,10 @@ def _line(record: Mapping[str, Any], document: Document) -> dict[str, Any]:
         "number": record["chunk"],
         "segment": record["segment"],
         "level": document.segments[record["segment"]].level,
-        "section": record["section"],
         "text": record["text"],
         "start": start,
         "end": end,
-        "facts": " · ".join(facts).replace("-", MINUS),
+        "facts": " · ".join(fact.replace(" ", NO_BREAK_SPACE) for fact in facts).replace("-", MINUS),
         "flags": record["flags"],
         "error": record["error"],
         "reason": record["reason"],
@@ -122,7 +123,7 @@ def _outline(lines: Sequence[Mapping[str, Any]], document: Document) -> Iterator
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the head of the page tells of the run."""
     voice, totals, audio, source = summary["voice"], summary["totals"], summary["audio"], summary["source"]
-    spoken = " · ".join(part for part in (voice["name"], voice["language"], voice["model"]) if part)
+    spoken = " · ".join(dict.fromkeys(filter(None, (voice["name"], voice["language"], voice["model"]))))
     speed = f" · {voice['speed']:g}{TIMES}" if voice["speed"] != 1 else ""
     facts = [("Duration", clock(totals["duration_s"]))] if audio else []
     facts += [

@@ -76,7 +76,7 @@ def choose_rate(takes: Sequence[Take]) -> int:
 
 
 def lay_out(takes: Sequence[Take], rate: int) -> Timeline:
-    """One after another, with the pause between two that the first one's boundary asks for. Raises RunFailed as `spoken`."""
+    """One after another, each followed by the pause its boundary asks for. Raises RunFailed as `spoken`."""
     placements = []
     cursor = samples(LEAD_IN_MS, rate)
     pause = 0
@@ -94,8 +94,8 @@ def at_rate(count: int, old: int, new: int) -> int:
 
 
 def chapters(segments: Sequence[Segment], takes: Sequence[Take], timeline: Timeline) -> tuple[tuple[int, str], ...]:
-    """The first sample and the text of each heading that is spoken, in order."""
+    """The first sample and the text of each spoken heading, in order. The lead-in belongs to what it leads to."""
     starts: dict[int, int] = {}
-    for take, place in zip(takes, timeline.placements, strict=True):
-        starts.setdefault(take.chunk.segment, place.start)
+    for number, (take, place) in enumerate(zip(takes, timeline.placements, strict=True)):
+        starts.setdefault(take.chunk.segment, place.start if number else 0)
     return tuple((starts[index], heading.text) for index, heading in sections(segments) if index in starts)

@@ -11,6 +11,7 @@ import soundfile
 from blocks.speech import Voice
 from tasks.clips import Clip, Failure, Take
 from tasks.document import Boundary, Chunk, Document, Omission, Segment
+from tasks.manifest import Run
 from tasks.merge import Sound
 from tasks.timeline import Placement, Timeline
 
@@ -58,11 +59,8 @@ def run(
         "takes": takes,
         "timeline": timeline if recorded else None,
         "sound": _sound(directory / f"{stem}.wav", length) if recorded else None,
-        "directory": directory,
-        "stem": stem,
-        "settings": {"format": "wav"},
-        "target_lufs": -16.0,
-        "run_id": "quiet-otter",
+        "run": Run("quiet-otter", {"format": "wav", "loudness": -16.0}, calls=4, retries=2),
+        "target": directory / f"{stem}.wav",
     }
 
 

@@ -148,7 +148,7 @@ async def test_two_runs_keep_one_limit(tmp_path: Path) -> None:
     assert len(provider.calls) == 20
 
 
-async def test_a_body_that_fails_gives_its_own_error_and_its_slots_back(shelf: Shelf) -> None:
+async def test_a_body_that_fails_gives_its_own_error_and_its_slots_back() -> None:
     """An error inside the lanes comes out as it is, not in a group, and no slot stays taken."""
     provider = Scripted()
 
@@ -236,7 +236,7 @@ async def test_what_failed_whole_is_said_in_pieces(shelf: Shelf) -> None:
         if "Rumpelstiltskin" in text:
             raise BadText("will not say that name")
 
-    text = "The miller had a daughter. She could spin straw into gold. Rumpelstiltskin came by night. He asked for her ring."
+    text = "The miller had a daughter. She could spin gold. Rumpelstiltskin came by night. He asked for her ring."
     provider = Scripted(script=script)
 
     @flow(name="retry-test")

@@ -40,8 +40,8 @@ def test_the_columns_are_the_agreed_ones(tmp_path: Path) -> None:
     """Names and order of the columns are those that people and programs were promised."""
     agreed = """segment, chunk, source_line, section, speaker, text, chars, text_sha256, disposition, reason, status,
     error, flags, provider, model, voice, language, speed, key, attempts, reused, request_id, latency_s, cost_usd,
-    clip, bytes, sha256, sample_rate, samples, start_s, end_s, cue_start_s, cue_end_s, start_error_ms, rate_applied, overrun_ms,
-    peak_dbfs, rms_dbfs, cps"""
+    clip, bytes, sha256, sample_rate, samples, start_s, end_s, cue_start_s, cue_end_s, start_error_ms, rate_applied,
+    overrun_ms, peak_dbfs, rms_dbfs, cps"""
     made = table(run(tmp_path, ["# One", "Two."]))
     assert [name.strip() for name in agreed.split(",")] == list(made.columns)
     assert {name: str(kind) for name, kind in made.dtypes.items()} == COLUMNS
@@ -86,7 +86,7 @@ def test_a_failed_run_has_a_manifest(tmp_path: Path) -> None:
 
 
 def test_the_summary_counts(tmp_path: Path) -> None:
-    """Calls are attempts, retries the attempts after the first, and what stood on the shelf costs none."""
+    """Calls and retries are the run's own count; every chunk is synthesised, reused or failed."""
     made = write_manifest(**run(tmp_path, ["One.", "Two.", "Three."], failures={2: FAILURE}, flags={0: ("slow",)}))
     wanted = {"chunks": 3, "characters": 14, "synthesised": 1, "reused": 1, "failed": 1, "flagged": 1, "calls": 4}
     assert wanted | {"retries": 2, "omissions": 0} == {
@@ -106,7 +106,7 @@ def test_the_json_is_strict_and_its_path_relative(tmp_path: Path) -> None:
     """The JSON holds no NaN, also for silence, which has no loudness; the recording is named from the JSON's folder."""
     made = run(tmp_path, ["One."])
     made["sound"] = dataclasses.replace(made["sound"], loudness_lufs=None, true_peak_dbfs=None)
-    made["directory"] = tmp_path / "deep"
+    made["target"] = tmp_path / "deep" / "book.wav"
     written = write_manifest(**made)
     facts = json.loads(written.json.read_text("utf-8"), parse_constant=no_constants)
     assert facts["loudness"]["measured_lufs"] is facts["loudness"]["true_peak_dbfs"] is None

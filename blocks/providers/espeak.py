@@ -68,10 +68,16 @@ class Espeak:
 
     async def close(self) -> None:
         """End all workers; calls that still run, or come later, fail."""
+        if self._closed:
+            return
         self._closed = True
         for worker in self._workers:
             worker.kill()
+        for _ in range(self.plan.in_flight):  # Then no call is left that reads from a worker.
+            await self._permits.acquire()
         await asyncio.gather(*(worker.ended() for worker in self._workers))
+        for _ in range(self.plan.in_flight):
+            self._permits.release()
 
     async def _listed(self) -> Catalogue:
         if self._catalogue is None:
@@ -147,6 +153,11 @@ class _Worker:
         """Why, once it has."""
         complaints = (await self._complaints.read()).decode(errors="replace").splitlines()
         status = await self._process.wait()
+        # A pipe that is still open when the event loop ends is a ResourceWarning.
+        await self._answers.read()
+        self._requests.close()
+        with contextlib.suppress(ConnectionError):
+            await self._requests.wait_closed()
         if status < 0:
             return f"The espeak worker was ended by {signal.Signals(-status).name}."
         return complaints[-1] if complaints else f"The espeak worker ended with status {status}."

@@ -81,7 +81,7 @@ def _speak(engine: ctypes.CDLL, rate: int, request: bytes) -> None:
 
     def collect(samples: int | None, count: int, _events: int | None) -> int:
         if samples and count > 0:
-            frame.extend(ctypes.string_at(samples, 2 * count))
+            frame.extend((ctypes.c_char * (2 * count)).from_address(samples))
         return 0
 
     callback = _CALLBACK(collect)
@@ -101,7 +101,7 @@ def _choose(engine: ctypes.CDLL, voice: bytes) -> None:
 
 def _wav(frame: bytearray, rate: int) -> bytearray:
     size = len(frame) - _HEADER.size
-    if frame.count(0, _HEADER.size) == size:
+    if not any(memoryview(frame)[_HEADER.size :]):
         return bytearray(4)
     riff = (b"RIFF", size + 36, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size)
     _HEADER.pack_into(frame, 0, size + 44, *riff)
@@ -123,6 +123,9 @@ def main(library: str, data: str) -> None:
     engine, rate = _load(library, data)
     voices = "\n".join(_voices(engine)).encode()
     _write(len(voices).to_bytes(4, "little") + voices)
+    import fcntl
+
+    fcntl.fcntl(1, 1031, 1 << 20)
     gc.freeze()  # A collection in a fork would copy every page it marks.
     gc.disable()
     for request in _requests():

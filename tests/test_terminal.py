@@ -1,0 +1,195 @@
+"""The `speech` command as a person uses it: whole runs in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from deployments.terminal import DONE, INTERRUPTED, WRONG
+
+STORY = """# The lamp
+
+The keeper climbed the stairs again. He counted each of them under his breath: one, two, three.
+
+## Night
+
+"Is it lit?" asked Mrs. Gray. It was 10:05 p.m. and the harbour of St. Elmo was dark.
+
+* * *
+
+It was lit. The ships came home.
+"""
+
+Speech = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def environment(prefect_server: str, tmp_path: Path) -> dict[str, str]:
+    """The session's server, and a shelf of the test's own."""
+    return {**os.environ, "PREFECT_API_URL": prefect_server, "SPEECH_HOME": str(tmp_path / "home")}
+
+
+def command(arguments: Sequence[str | Path]) -> list[str]:
+    return [sys.executable, "-m", "deployments.terminal", *map(str, arguments)]
+
+
+@pytest.fixture
+def speech(environment: dict[str, str], tmp_path: Path) -> Speech:
+    """Run the command to its end."""
+
+    def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            command(arguments), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False
+        )
+
+    return run
+
+
+def answer(done: "subprocess.CompletedProcess[str]") -> dict[str, object]:
+    assert done.returncode == DONE, done.stderr
+    facts: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return facts
+
+
+def test_narrate_then_again_then_edited(speech: Speech, tmp_path: Path) -> None:
+    """A story becomes a recording; again it costs no call; an edited sentence costs one."""
+    story = tmp_path / "story.md"
+    story.write_text(STORY)
+    first = answer(speech("narrate", story, "--json"))
+    assert (first["synthesised"], first["reused"], first["failed"]) == (first["chunks"], 0, 0)
+    for name in ["story.mp3", "story.manifest.json", "story.manifest.csv", "story.srt", "story.report.html"]:
+        assert (tmp_path / "speech" / name).stat().st_size
+    assert not list((tmp_path / "speech").glob(".*"))
+    assert soundfile.info(str(first["audio"])).duration == pytest.approx(first["duration_s"], abs=0.05)
+
+    again = answer(speech("narrate", story, "--json"))
+    assert (again["calls"], again["synthesised"], again["duration_s"]) == (0, 0, first["duration_s"])
+
+    story.write_text(STORY.replace("It was lit.", "It burned."))
+    edited = answer(speech("narrate", story, "--json"))
+    assert (edited["calls"], edited["synthesised"]) == (1, 1)
+
+    dry = answer(speech("narrate", story, "--dry-run", "--json"))
+    assert (dry["calls"], dry["chunks"]) == (0, edited["chunks"])
+
+
+def test_progress_stays_off_stdout(speech: Speech, tmp_path: Path) -> None:
+    """Stdout holds the one line of JSON and nothing else; no traceback and no log line of Prefect's is anywhere."""
+    (tmp_path / "story.txt").write_text("A short story.")
+    done = speech("narrate", tmp_path / "story.txt", "--json", "--format", "flac")
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert "INFO" not in done.stderr
+
+
+BAD = {
+    "no such file": (["missing.txt"], "missing.txt"),
+    "a folder": (["."], "folder"),
+    "empty": (["empty.txt"], "empty"),
+    "white space": (["blank.txt"], "blank.txt"),
+    "only symbols": (["symbols.txt"], "symbols.txt"),
+    "binary": (["sound.txt"], "sound.txt"),
+    "unknown format": (["story.txt", "--format", "aiff"], "aiff"),
+    "unknown voice": (["story.txt", "--voice", "xx-nobody"], "xx-nobody"),
+    "unknown language": (["story.txt", "--language", "xx"], "xx"),
+    "unknown provider": (["story.txt", "--provider", "nobody"], "nobody"),
+    "mad speed": (["story.txt", "--speed", "50"], "50"),
+    "unknown option": (["story.txt", "--fomat", "mp3"], "--fomat"),
+    "no source": ([], "SOURCE"),
+    "output is a file": (["story.txt", "--output", "story.txt"], "story.txt"),
+    "Chinese in English": (["chinese.txt"], "Han"),
+    "two of one name": (["story.txt", "other/story.txt"], "story"),
+}
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each wrong thing is refused in one line that names it, with exit code 2, and leaves nothing behind."""
+    from deployments.terminal import run
+
+    arguments, named = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "story.txt").write_text("A story.")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "blank.txt").write_text(" \n\t\n")
+    (tmp_path / "symbols.txt").write_text("*** 🙂 --- ♪\n")
+    (tmp_path / "sound.txt").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00" + bytes(400))
+    (tmp_path / "chinese.txt").write_text("春天来了花园里的花都开了")
+    before = sorted(tmp_path.rglob("*"))
+    assert run(["narrate", *arguments]) == WRONG
+    told = capsys.readouterr().err
+    assert named in told
+    assert len(told.strip().splitlines()) == 1, told
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def start(environment: dict[str, str], tmp_path: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command(arguments), cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def clips_on(shelf: Path) -> int:
+    return len(list(shelf.glob("*/*.json")))
+
+
+def wait_for_clips(running: "subprocess.Popen[str]", shelf: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while clips_on(shelf) < count:
+        assert running.poll() is None, running.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def long_story(path: Path, sentences: int) -> Path:
+    numbers = (f"This is paragraph number {number}, and the keeper still climbs." for number in range(sentences))
+    path.write_text("\n\n".join(numbers))
+    return path
+
+
+def test_kill_dash_nine_then_the_same_command(speech: Speech, environment: dict[str, str], tmp_path: Path) -> None:
+    """Killed in the middle of 300 chunks, the same command speaks none again; the recording is that of a whole run."""
+    story = long_story(tmp_path / "story.txt", 300)
+    shelf = tmp_path / "home" / "shelf"
+    running = start(environment, tmp_path, "narrate", story, "--json", "--format", "wav")
+    wait_for_clips(running, shelf, 60)
+    running.kill()
+    running.communicate()
+    kept = clips_on(shelf)
+    assert 60 <= kept < 300
+    assert not (tmp_path / "speech" / "story.wav").exists()
+
+    resumed = answer(speech("narrate", story, "--json", "--format", "wav"))
+    assert (resumed["reused"], resumed["synthesised"], resumed["calls"]) == (kept, 300 - kept, 300 - kept)
+    sound, _ = soundfile.read(str(resumed["audio"]), dtype="int16")
+    whole = answer(speech("narrate", story, "--json", "--format", "wav", "--fresh", "--output", tmp_path / "whole"))
+    assert whole["synthesised"] == 300
+    uninterrupted, _ = soundfile.read(str(whole["audio"]), dtype="int16")
+    assert (sound == uninterrupted).all()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(speech: Speech, environment: dict[str, str], tmp_path: Path, how: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM stop within seconds, with exit code 130 and one line; the same command goes on."""
+    story = long_story(tmp_path / "story.txt", 300)
+    running = start(environment, tmp_path, "narrate", story)
+    wait_for_clips(running, tmp_path / "home" / "shelf", 30)
+    began = time.monotonic()
+    running.send_signal(how)
+    _, told = running.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert running.returncode == INTERRUPTED, told
+    assert "the same command goes on" in told
+    assert "Traceback" not in told
+    kept = clips_on(tmp_path / "home" / "shelf")
+    assert answer(speech("narrate", story, "--json"))["reused"] == kept
