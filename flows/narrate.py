@@ -66,7 +66,7 @@ async def narrate(
         Incomplete: Some chunks failed for good; all others are kept for the next run.
     """
     started, progress = time.monotonic(), WATCHED.get() or Progress()
-    target = Path(output, f"{PurePosixPath(source).stem}.{format}").absolute()
+    target = _target(source, output, format)
     check_target(target)
     async with opened(provider) as speaker, published(progress):
         progress.stage = "reading"
@@ -95,6 +95,11 @@ async def narrate(
     if recording.failures:
         raise Incomplete(recording)
     return recording
+
+
+def _target(source: str, output: str, suffix: str) -> Path:
+    """The recording's place: the folder, and the source's name without its own suffix."""
+    return Path(output, f"{PurePosixPath(source).stem}.{suffix}").absolute()
 
 
 async def _speak(

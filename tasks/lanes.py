@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import ServerType, get_client
 from prefect.logging import get_run_logger
 
 from blocks.plans import Plan
@@ -27,6 +27,10 @@ async def ensure_limit(plan: Plan) -> None:
     """Make the plan's tag allow what the plan allows; setting it again is harmless."""
     async with get_client() as client:
         await client.create_concurrency_limit(tag=plan.tag, concurrency_limit=plan.in_flight)
+        if client.server_type is ServerType.EPHEMERAL:
+            # Prefect's own temporary server (a notebook's) keeps leases in its memory: slots that were taken before
+            # it started belong to a kernel that was killed, and nobody would ever give them back.
+            await client.reset_concurrency_limit_by_tag(plan.tag)
 
 
 @asynccontextmanager

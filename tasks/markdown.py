@@ -26,6 +26,7 @@ _UNSPOKEN: Final = {
     "html_inline": "HTML",
     "image": "image",
 }
+_HEADINGS: Final = {f"h{level}" for level in range(1, 7)}
 
 
 def cut_front_matter(text: str) -> tuple[str, list[Omission]]:
@@ -50,10 +51,10 @@ def read_markdown(text: str, source: str) -> list[Segment | Omission]:
         if token.map and token.level >= _DEEPEST - 1:
             raise BadInput(f"{source}, line {token.map[0] + 1}: lists and quotes nest too deep: flatten them")
     lines = text.split("\n")
-    return sorted([*_blocks(tokens, lines), *_definitions(env, lines)], key=lambda piece: piece.line)
+    return sorted([*_blocks(tokens), *_definitions(env, lines)], key=lambda piece: piece.line)
 
 
-def _blocks(tokens: list[Token], lines: list[str]) -> Iterator[Segment | Omission]:
+def _blocks(tokens: list[Token]) -> Iterator[Segment | Omission]:
     opening = ""
     cells: list[str] = []
     line = 0
@@ -62,7 +63,7 @@ def _blocks(tokens: list[Token], lines: list[str]) -> Iterator[Segment | Omissio
         if token.type in _UNSPOKEN:
             yield Omission(line, token.content, "omitted", _UNSPOKEN[token.type])
         elif token.type == "hr":
-            yield Segment(lines[line - 1], line)
+            yield Segment(token.markup[:3], line)
         elif token.type == "tr_close":
             yield Segment(", ".join(filter(None, cells)), line)
             cells = []
@@ -74,9 +75,6 @@ def _blocks(tokens: list[Token], lines: list[str]) -> Iterator[Segment | Omissio
             else:
                 yield Segment(spoken, line, level=int(opening[1]) if opening in _HEADINGS else 0)
         opening = token.tag
-
-
-_HEADINGS: Final = {f"h{level}" for level in range(1, 7)}
 
 
 def _inline(children: list[Token], line: int) -> tuple[str, list[Omission]]:

@@ -108,7 +108,7 @@ def _unreadable(source: str) -> tuple[type[Exception], ...]:
     if "://" not in source:
         return common
     from aiohttp import ClientError  # noqa: PLC0415 - only when a source failed
-    from botocore import exceptions as s3  # type: ignore[import-untyped]  # noqa: PLC0415 - the same; it ships no types
+    from botocore import exceptions as s3
 
     return (*common, ClientError, s3.BotoCoreError, s3.ClientError)
 

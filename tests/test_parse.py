@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import fsspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocks.speech import BadInput
@@ -204,6 +204,7 @@ LINE = st.text(
 )
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.lists(LINE, max_size=20), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_nothing_is_lost(read: Reader, lines: list[str], newline: str):
     """All that is visible in a source stands in its segments and omissions, in order, however its lines end."""
@@ -221,6 +222,7 @@ def test_nothing_is_lost(read: Reader, lines: list[str], newline: str):
     assert unicodedata.normalize("NFC", kept) == unicodedata.normalize("NFC", "".join(visible) + "end")
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.lists(LINE, max_size=20))
 def test_segments_are_clean(read: Reader, lines: list[str]):
     """A segment holds something to speak, on one line, without controls, and lines only go up."""
@@ -233,6 +235,7 @@ def test_segments_are_clean(read: Reader, lines: list[str]):
     assert numbers == sorted(set(numbers))
 
 
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3)), min_size=1, max_size=12),
     st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=60, max_size=60),
@@ -275,6 +278,7 @@ MARKDOWN = [
     ("> quoted\n> line\n>\n> > deeper", ["quoted line", "deeper"], []),
     ("| a | b |\n|:--|--:|\n| c *d* | `e` \\| f |\n| g | |", ["a, b", "c d, e | f", "g"], []),
     ("before\n\n***\n\nafter\n\n\\* \\* \\*\n\nend", ["before", "after", "end"], ["***", "* * *"]),
+    ("1. one\n2. ***\n\n> two\n> ___", ["one", "two"], ["***", "___"]),
     ("# ![logo](x.png)\n\ntext", ["text"], ["logo"]),
     ("第一行\n第二行", ["第一行第二行"], []),
 ]
@@ -349,6 +353,7 @@ TABLES = [
 ]
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(BLOCKS + TABLES), min_size=1, max_size=12), st.data())
 def test_markdown_loses_nothing(read: Reader, blocks: list[str], data: st.DataObject):
     """Every word of a Markdown text is spoken or told of, once."""
@@ -482,6 +487,7 @@ def test_lost_characters_in_entities(read: Reader):
             read(f"Hi.\n\nbad {entity}\n", "text.md")
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes(read: Reader, data: bytes):
     """Whatever the bytes, there is a Document without a lost character, or one line that refuses them."""

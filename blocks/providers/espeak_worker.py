@@ -123,9 +123,6 @@ def main(library: str, data: str) -> None:
     engine, rate = _load(library, data)
     voices = "\n".join(_voices(engine)).encode()
     _write(len(voices).to_bytes(4, "little") + voices)
-    import fcntl
-
-    fcntl.fcntl(1, 1031, 1 << 20)
     gc.freeze()  # A collection in a fork would copy every page it marks.
     gc.disable()
     for request in _requests():
