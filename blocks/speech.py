@@ -1,17 +1,26 @@
 """The contract between this house and whoever speaks: Voice and text in, Audio out, and what may go wrong.
 
-SpeechError
-├── BadInput          the source, an option or an output place is wrong: nothing was called, nothing was paid
-│   └── BadVoice      the provider has no such voice, language, model or speed
-├── CallFailed        one call to a provider gave no speech
-│   ├── BadText       this text is at fault, whoever reads it: say it in smaller pieces or not at all
-│   ├── NotSpeech     the answer arrived, but it is not the whole speech of the text
-│   └── EngineFailed  the provider is at fault (crash, time-out): the same call may go well next time
-└── RunFailed         everything that could be done is done and kept, and something is still missing
+    SpeechError
+    ├── BadInput              the source, an option or an output place is wrong: nothing was called, nothing was paid
+    │   └── BadVoice          the provider has no such voice, language, model or speed: no other text will go better
+    ├── CallFailed            one call to a provider gave no speech; who is at fault:
+    │   ├── BadText           this text, whoever reads it: say it in smaller pieces or not at all
+    │   ├── Refused           this text with this provider, which will not say it
+    │   ├── NotSpeech         nobody knows: the answer arrived, but it is not the whole speech of the text
+    │   ├── BadKey            the key: it is wrong, revoked or suspended
+    │   ├── Forbidden         the key, for this voice, model or feature only
+    │   ├── AccountExhausted  the account: no credit, or its quota of the day is used up
+    │   ├── RateLimited       the account: too many calls in a minute, or at one time; it is not the call's failure
+    │   ├── ProviderFailed    the provider: it is down, busy or broken; the same call may go well next time
+    │   │   └── EngineFailed  an engine on this machine, which crashed or hung
+    │   ├── Unreachable       the network, before anything was sent
+    │   └── Unanswered        the network, after the call was sent: it may have been billed
+    └── RunFailed             everything that could be done is done and kept, and something is still missing
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal, Protocol
 
 from blocks.plans import Plan
@@ -29,11 +38,38 @@ class BadVoice(BadInput):
     pass
 
 
+class Billed(StrEnum):
+    """Whether a failed call cost money."""
+
+    NO = "no"
+    YES = "yes"
+    UNKNOWN = "unknown"
+
+
 class CallFailed(SpeechError):
-    pass
+    """Never holds a key, nor a text or an answer at length."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        billed: Billed = Billed.NO,
+        wait_s: float | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.billed = billed
+        self.wait_s = wait_s
+        """How long the provider asks to be left alone, seconds from now; None if it does not tell."""
+        self.request_id = request_id
+        """The provider's name for the call, for its support."""
 
 
 class BadText(CallFailed):
+    pass
+
+
+class Refused(CallFailed):
     pass
 
 
@@ -41,8 +77,36 @@ class NotSpeech(CallFailed):
     """The message is the measurement that refused the audio."""
 
 
-class EngineFailed(CallFailed):
+class BadKey(CallFailed):
     pass
+
+
+class Forbidden(CallFailed):
+    pass
+
+
+class AccountExhausted(CallFailed):
+    pass
+
+
+class RateLimited(CallFailed):
+    pass
+
+
+class ProviderFailed(CallFailed):
+    pass
+
+
+class EngineFailed(ProviderFailed):
+    pass
+
+
+class Unreachable(CallFailed):
+    pass
+
+
+class Unanswered(CallFailed):
+    """Its `billed` is unknown."""
 
 
 class RunFailed(SpeechError):

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import ServerType, get_client
+from prefect.client.base import ServerType
+from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 
 from blocks.plans import Plan

@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.speech import BadInput, RunFailed
 from tasks.clips import Take
-from tasks.encode import FORMATS, Format, Labels, allowance, encode, find_gain
+from tasks.encode import FORMATS, Format, Labels, encode, find_gain
 from tasks.ffmpeg import DiskFull
 from tasks.master import write_master
 from tasks.survey import Survey, survey
@@ -106,7 +106,7 @@ def merge_clips(
             write_master(takes, timeline, master, stop)
             gain_db = find_gain(master, timeline, kind, target_lufs, stop)
             encode(master, timeline, kind, result, gain_db=gain_db, labels=labels, stop=stop)
-            heard = survey(result, kind, allowance(timeline), stop)
+            heard = survey(result, kind, timeline, stop)
             prove(heard, timeline, kind)
             return publish(result, target, heard, gain_db)
     except DiskFull as error:

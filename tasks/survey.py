@@ -10,14 +10,15 @@ from typing import IO, Any
 import numpy as np
 
 from blocks.speech import RunFailed
-from tasks.encode import Format
+from tasks.encode import Format, allowance
 from tasks.ffmpeg import ffmpeg, loudness
+from tasks.timeline import Timeline
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 DRAWN = 1200
 """Points of the waveform: about the pixels of a page."""
-BLOCK, FRAME = 1 << 16, 1 << 9
+BLOCK = 1 << 16
 REACH = 12
 """Samples on either side from which the sound between two samples is computed."""
 
@@ -34,28 +35,31 @@ class Survey:
     """The loudest sample of each of up to 1,200 equal stretches, 0 to 1."""
 
 
-def survey(recording: Path, kind: Format, limit_s: float, stop: Event) -> Survey:
-    """Decode the whole recording once, as `ffmpeg`. Raises RunFailed when it does not decode."""
+def survey(recording: Path, kind: Format, timeline: Timeline, stop: Event) -> Survey:
+    """Decode the whole recording once. Raises RunFailed when it does not decode."""
     source = ["-protocol_whitelist", "file", "-f", kind.demuxer, "-i", f"file:{recording}", "-map", "0:a:0"]
     # Larger frames: a third of the time went into handing the decoder's small ones from thread to thread.
     sink = ["-af", "asetnsamples=65536:p=0,ebur128=framelog=quiet", "-c:a", "pcm_f32le", "-f", "f32le", "pipe:1"]
-    (samples, highest, peaks), log = ffmpeg([*source, *sink], limit_s, stop, measure)
+    # A power of two that divides a block into whole frames, some eight for each point of the waveform.
+    frame = min(BLOCK, 1 << (timeline.length // (8 * DRAWN)).bit_length())
+    heard, log = ffmpeg([*source, *sink], allowance(timeline), stop, lambda stream: measure(stream, frame))
+    samples, highest, peaks = heard
     rate = re.search(r"Audio: .*?(\d+) Hz", log)
     if not rate or not samples:
         raise RunFailed(f"the encoded recording holds no sound: {log[-200:].strip()}")
-    true_peak = round(20 * math.log10(highest), 2) if highest else None
-    return Survey(int(rate[1]), samples, loudness(log), true_peak, peaks)
+    true_peak_dbfs = round(20 * math.log10(highest), 2) if highest else None
+    return Survey(int(rate[1]), samples, loudness(log), true_peak_dbfs, peaks)
 
 
-def measure(stream: IO[bytes]) -> tuple[int, float, tuple[float, ...]]:
-    """Samples, true peak and waveform of a stream of 32-bit floats, in flat memory."""
+def measure(stream: IO[bytes], frame: int) -> tuple[int, float, tuple[float, ...]]:
+    """Samples, true peak and waveform of a stream of 32-bit floats, a block at a time."""
     samples, highest = 0, 0.0
     frames = [np.zeros(0, np.float32)]
     before = np.zeros(2 * REACH, np.float32)
     while data := stream.read(4 * BLOCK):
         block = np.frombuffer(data, "<f4")
         samples += len(block)
-        frames.append(np.abs(np.pad(block, (0, -len(block) % FRAME))).reshape(-1, FRAME).max(axis=1))
+        frames.append(np.abs(np.pad(block, (0, -len(block) % frame))).reshape(-1, frame).max(axis=1))
         joined = np.concatenate([before, block])
         highest = true_peak(joined, highest)
         before = joined[-2 * REACH :]
@@ -64,6 +68,7 @@ def measure(stream: IO[bytes]) -> tuple[int, float, tuple[float, ...]]:
 
 
 def waveform(frames: Floats) -> tuple[float, ...]:
+    """The highest of each of up to 1,200 equal stretches of them."""
     if not len(frames):
         return ()
     starts = np.linspace(0, len(frames), min(DRAWN, len(frames)), endpoint=False).astype(int)

@@ -34,7 +34,7 @@ class Espeak:
     """A Provider. Belongs to the event loop that it is first used on."""
 
     name = "espeak"
-    # A paragraph of prose fits; a failure or an edit costs half a minute of speech at most.
+    # A paragraph of prose fits; a failure or an edit costs less than a minute of speech.
     limits = Limits(characters=600, bytes=2400)
     call_s = 0.03
 
