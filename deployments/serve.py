@@ -25,8 +25,7 @@ def _own_server(port: int) -> Server | None:
     import prefect.context
     from prefect.settings import get_current_settings
 
-    named = get_current_settings().api.url
-    if named:
+    if named := get_current_settings().api.url:
         print(f"Using the Prefect server at {named}")
         return None
     if _answers(port):

@@ -88,18 +88,31 @@ def connect() -> Server | None:
     """Use the server that the Prefect profile names (then None), or start one for this command.
 
     It is still starting when this returns, and ends when the interpreter does: after Prefect's own exit handlers,
-    which send it the last logs and states.
+    which send it the last logs and states. To be called before Prefect is imported.
     """
-    import prefect.context
-    from prefect.settings import get_current_settings
-
-    if get_current_settings().api.url:
+    if _may_be_named() and _named():
         return None
     server = Server(free_port(), {**SETTINGS, **TEMPORARY})
     atexit.register(server.stop)
     os.environ["PREFECT_API_URL"] = server.api_url
-    prefect.context.refresh_global_settings_context()
+    if "prefect.context" in sys.modules:
+        sys.modules["prefect.context"].refresh_global_settings_context()
     return server
+
+
+def _may_be_named() -> bool:
+    """Whether anything could name a server. Prefect knows for sure, but takes two seconds to ask."""
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml"))
+    places = [profiles, *map(Path, ["prefect.toml", "pyproject.toml", ".env"])]
+    texts = [place.read_text(errors="replace").lower() for place in places if place.is_file()]
+    return "PREFECT_API_URL" in os.environ or any("prefect" in text and "api" in text for text in texts)
+
+
+def _named() -> str | None:
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url
 
 
 def free_port() -> int:
