@@ -122,7 +122,8 @@ def free_port() -> int:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not sys.stdin: its lock would be taken when the interpreter ends
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -75,7 +75,7 @@ class Labels:
 
 
 def allowance(timeline: Timeline) -> float:
-    """After how many seconds a pass over the recording must be hanging: the slowest takes a fortieth of its length."""
+    """After how many seconds a pass over the recording must be hanging: the slowest takes a hundredth of its length."""
     return 60 + timeline.length / timeline.rate / 2
 
 
@@ -157,9 +157,8 @@ def ffmetadata(labels: Labels, timeline: Timeline, kind: Format) -> str:
             tags[f"CHAPTER{number:03}NAME"] = title
     lines = [";FFMETADATA1", *(f"{key}={escape(value)}" for key, value in tags.items() if value)]
     if kind.chapters == "native":
-        for (start, title), end in zip(
-            chapters, [*(start for start, _ in chapters[1:]), timeline.length], strict=False
-        ):
+        ends = [*(start for start, _ in chapters[1:]), timeline.length]
+        for (start, title), end in zip(chapters, ends, strict=False):
             span = [f"TIMEBASE=1/{timeline.rate}", f"START={start}", f"END={end}"]
             lines += ["[CHAPTER]", *span, f"title={escape(title)}"]
     return "\n".join(lines) + "\n"

@@ -4,11 +4,10 @@ import contextlib
 import errno
 import re
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from typing import IO, TypeVar
+from typing import IO, TypeVar, cast
 
 import imageio_ffmpeg
 
@@ -18,6 +17,7 @@ Heard = TypeVar("Heard")
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors of a disk, a quota or a file that cannot grow."""
+TURN_S = 0.05
 
 
 class DiskFull(RunFailed):
@@ -32,7 +32,7 @@ def ffmpeg(
     Raises DiskFull, or RunFailed when ffmpeg fails, takes longer than `limit_s`, or `stop` is set meanwhile.
     """
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", *arguments]
-    deadline = time.monotonic() + limit_s
+    ended = Event()
     with (
         ThreadPoolExecutor(2) as threads,
         subprocess.Popen(
@@ -46,30 +46,35 @@ def ffmpeg(
             restore_signals=False,
         ) as process,
     ):
-        if process.stdout is None or process.stderr is None:
-            raise AssertionError("both were asked for")
-        log = threads.submit(process.stderr.read)
-        threads.submit(_watch, process, deadline, stop)
+        log = threads.submit(cast("IO[bytes]", process.stderr).read)
+        late = threads.submit(_watch, process, ended, limit_s, stop)
         try:
-            heard = listen(process.stdout)
+            heard = listen(cast("IO[bytes]", process.stdout))
             process.wait()
         finally:
             process.kill()
+            ended.set()
             said = log.result().decode(errors="replace")
     if process.returncode:
-        raise _failure(process.returncode, said, late=time.monotonic() > deadline, stopped=stop.is_set())
+        raise _failure(process.returncode, said, late=late.result(), stopped=stop.is_set())
     return heard, said
 
 
-def _watch(process: subprocess.Popen[bytes], deadline: float, stop: Event) -> None:
-    while process.poll() is None:
-        if stop.wait(0.1) or time.monotonic() > deadline:
-            process.kill()
+def _watch(process: subprocess.Popen[bytes], ended: Event, limit_s: float, stop: Event) -> bool:
+    """End it when asked to or when it is late; tells whether it was late."""
+    # Time is counted in turns, not by the clock: Ctrl-Z or a sleeping laptop makes nothing late.
+    for _ in range(round(limit_s / TURN_S)):
+        if ended.wait(TURN_S):
+            return False
+        if stop.is_set():
+            break
+    process.kill()
+    return not stop.is_set()
 
 
 def _failure(code: int, said: str, *, late: bool, stopped: bool) -> RunFailed:
     if stopped:
-        return RunFailed("the merge was stopped; finished clips are kept")
+        return RunFailed("stopped; finished clips are kept")
     # ffmpeg ends with the low byte of its negative error number.
     if 256 - code in FULL or "No space left on device" in said:
         return DiskFull("there is no room for the recording")

@@ -38,7 +38,7 @@ def write_master(takes: Sequence[Take], timeline: Timeline, path: Path, stop: Ev
         with soundfile.SoundFile(path, "w", timeline.rate, 1, format="RF64", subtype="PCM_16") as master:
             for number, (take, clip, place) in enumerate(zip(takes, spoken(takes), timeline.placements, strict=True)):
                 if stop.is_set():
-                    raise RunFailed("the merge was stopped; finished clips are kept")
+                    raise RunFailed("stopped; finished clips are kept")
                 # However long the silence, no more than a second of it is held; and a write takes as long as a read.
                 seconds, pause = divmod(place.start - cursor, timeline.rate)
                 for _ in range(seconds):

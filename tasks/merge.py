@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from blocks.speech import BadInput, RunFailed
 from tasks.clips import Take
 from tasks.encode import FORMATS, Format, Labels, encode, find_gain
-from tasks.ffmpeg import DiskFull
+from tasks.ffmpeg import FULL, DiskFull
 from tasks.master import write_master
 from tasks.survey import Survey, survey
 from tasks.timeline import Timeline
@@ -109,13 +109,15 @@ def merge_clips(
             heard = survey(result, kind, timeline, stop)
             prove(heard, timeline, kind)
             return publish(result, target, heard, gain_db)
-    except DiskFull as error:
+    except (DiskFull, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in FULL:
+            raise RunFailed(f"cannot write {target}: {error.strerror}; finished clips are kept") from error
+        free = shutil.disk_usage(target.parent).free
+        missing = need - free if free < need else need  # a quota or limit tells nothing of itself
         raise RunFailed(
-            f"the disk of {target.parent} is full: the recording needs {-(-need // 1_000_000)} MB while it is made. "
-            "Free them and run the same command again: finished clips are kept"
+            f"the disk of {target.parent} is full: free {-(-missing // 1_000_000)} MB and run the same command again; "
+            "finished clips are kept"
         ) from error
-    except OSError as error:
-        raise RunFailed(f"cannot write {target}: {error.strerror}; finished clips are kept") from error
 
 
 def room(timeline: Timeline, kind: Format) -> int:
@@ -135,8 +137,9 @@ def scratch(target: Path) -> Iterator[Path]:
     """A hidden folder beside the target: so the last step is a rename, and a full disk shows before it."""
     prefix = f".{target.stem[:20]}."  # the whole name may be as long as the file system allows
     for old in target.parent.glob(f"{glob.escape(prefix)}*.merging"):
-        if time.time() - max(path.stat().st_mtime for path in [old, *old.glob("*")]) > ABANDONED_S:
-            shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its own run may be just removing it
+            if time.time() - max(path.stat().st_mtime for path in [old, *old.iterdir()]) > ABANDONED_S:
+                shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=".merging", dir=target.parent) as folder:
         yield Path(folder)
 
@@ -177,7 +180,10 @@ async def merge(
     labels: Labels = Labels(),  # noqa: B008 - frozen
     target_lufs: float = TARGET_LUFS,
 ) -> Sound:
-    """`merge_clips` in a thread; cancelled, it kills ffmpeg and removes what is half done before it ends."""
+    """`merge_clips` in a thread; cancelled, it kills ffmpeg and removes what is half done before it ends.
+
+    Wrap takes and timeline in Prefect's `opaque`: it would walk through 10,000 of them for more than two seconds.
+    """
     stop = Event()
     work = asyncio.create_task(
         asyncio.to_thread(merge_clips, takes, timeline, target, labels=labels, target_lufs=target_lufs, stop=stop)

@@ -44,7 +44,7 @@ def survey(recording: Path, kind: Format, timeline: Timeline, stop: Event) -> Su
     frame = min(BLOCK, 1 << (timeline.length // (8 * DRAWN)).bit_length())
     heard, log = ffmpeg([*source, *sink], allowance(timeline), stop, lambda stream: measure(stream, frame))
     samples, highest, peaks = heard
-    rate = re.search(r"Audio: .*?(\d+) Hz", log)
+    rate = re.search(r"^\s+Stream #0:0.*Audio: .*?(\d+) Hz", log, re.MULTILINE)
     if not rate or not samples:
         raise RunFailed(f"the encoded recording holds no sound: {log[-200:].strip()}")
     true_peak_dbfs = round(20 * math.log10(highest), 2) if highest else None

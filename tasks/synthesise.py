@@ -26,8 +26,8 @@ ATTEMPTS = 4
 ATTEMPTS_ON_TEXT = {BadText: 1, NotSpeech: 2}
 """The same text asked again seldom goes better; the retry stage has smaller pieces to offer."""
 BACKOFF_S, BACKOFF_CAP_S = 0.5, 8.0
-TASK_RUNS, TASK_RUNS_PER_S = 2000, 10
-"""What one run may ask of a Prefect server, which pays about 25 ms of CPU for each task run."""
+TASK_RUNS, TASK_RUNS_PER_S = 2000, 5
+"""What one run may ask of Prefect: a task run costs the server about 25 ms of CPU, and the run itself as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ def find_on_shelf(chunks: Iterable[Chunk], voice: Voice, shelf: Shelf) -> dict[s
 async def synthesise_chunks(chunks: Sequence[Chunk], found: dict[str, Clip], speaker: Speaker) -> list[Take]:
     """A take for each chunk, in order. A text that stands twice is spoken once."""
     missing = [chunk for text, chunk in {chunk.text: chunk for chunk in chunks}.items() if text not in found]
-    running = asyncio.Semaphore(2 * speaker.provider.plan.in_flight + 2)
+    at_once = 2 * speaker.provider.plan.in_flight + 2  # so that the bookkeeping of some overlaps the calls of others
+    running = asyncio.Semaphore(at_once)
 
-    async def run(group: list[Chunk]) -> list[Take]:
+    async def run(group: Sequence[Chunk]) -> list[Take]:
         async with running:
             return await synthesise(group, speaker)
 
-    size = group_size(len(missing), speaker.provider)
-    groups = [missing[start : start + size] for start in range(0, len(missing), size)]
+    groups = deal(missing, group_size(len(missing), speaker.provider), at_once)
     async with asyncio.TaskGroup() as spoken:
         results = [spoken.create_task(run(group)) for group in groups]
     outcomes: dict[str, Clip | Failure] = dict(found)
@@ -78,6 +78,17 @@ def group_size(count: int, provider: Provider) -> int:
     by_number = count / TASK_RUNS
     evenly = count / (4 * provider.plan.in_flight)  # the last groups must not leave the other lanes idle
     return max(1, math.ceil(min(max(by_rate, by_number), max(by_number, evenly))))
+
+
+def deal(chunks: Sequence[Chunk], size: int, at_once: int) -> list[Sequence[Chunk]]:
+    """The chunks in groups. The first grow up to `size`: equal ones would all end, and pause, at the same time."""
+    groups: list[Sequence[Chunk]] = []
+    start = 0
+    while start < len(chunks):
+        step = math.ceil(size * min(1.0, (len(groups) + 1) / at_once))
+        groups.append(chunks[start : start + step])
+        start += step
+    return groups
 
 
 async def speak(chunk: Chunk, speaker: Speaker) -> Clip | Failure:
@@ -149,6 +160,6 @@ def _record_name(_: TaskRunContext, parameters: dict[str, Any]) -> str:
     persist_result=True,
     result_serializer="json",
 )
-async def synthesise(chunks: list[Chunk], speaker: Speaker) -> list[Take]:
+async def synthesise(chunks: Sequence[Chunk], speaker: Speaker) -> list[Take]:
     """Speak a group of chunks one after another; the result holds places and facts, never audio."""
     return [Take(chunk, await speak(chunk, speaker)) for chunk in chunks]

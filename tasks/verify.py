@@ -55,8 +55,9 @@ def measure(data: bytes) -> Measure:
     mono = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1).astype(np.int16)
     start, end = speech_bounds(mono, rate)
     speech = mono[start:end].astype(np.float32)
-    speech -= speech.mean()  # a constant offset is loud on a meter and silent to an ear
-    peak, rms = dbfs(float(np.abs(speech).max())), dbfs(math.sqrt(float(np.square(speech).mean())))
+    mean = float(speech.mean())  # a constant offset is loud on a meter and silent to an ear
+    peak = dbfs(max(float(speech.max()) - mean, mean - float(speech.min())))
+    rms = dbfs(math.sqrt(max(0.0, float(speech @ speech) / len(speech) - mean * mean)))
     if rms < SILENCE_DBFS:
         raise NotSpeech(f"silence: {rms:.0f} dBFS over {len(mono) / rate:.2f} s")
     return Measure(rate, len(mono), start, end, round(peak, 2), round(rms, 2))
@@ -65,8 +66,8 @@ def measure(data: bytes) -> Measure:
 def speech_bounds(mono: "np.ndarray[Any, np.dtype[np.int16]]", rate: int) -> tuple[int, int]:
     """The samples `[start, end)` between the silent edges."""
     window = max(1, round(rate * WINDOW_S))
-    padded = np.pad(mono, (0, -len(mono) % window))
-    levels = np.abs(padded.astype(np.int32)).reshape(-1, window).max(axis=1)
+    padded = np.pad(mono, (0, -len(mono) % window)).reshape(-1, window)
+    levels = np.maximum(padded.max(axis=1).astype(np.int32), -padded.min(axis=1).astype(np.int32))
     loud = np.flatnonzero(levels > levels.max() * 10 ** (EDGE_DB / 20))
     if not len(loud):
         return 0, len(mono)
