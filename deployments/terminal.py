@@ -55,7 +55,7 @@ def narrate(
     output
         The folder for the recording and what goes with it.
     audio_format
-        The recording's format; mp3, m4b and opus carry chapters.
+        The recording's format; all but wav carry chapters.
     provider
         Who speaks.
     voice

@@ -108,7 +108,7 @@ def _unreadable(source: str) -> tuple[type[Exception], ...]:
     if "://" not in source:
         return common
     from aiohttp import ClientError  # noqa: PLC0415 - only when a source failed
-    from botocore import exceptions as s3
+    from botocore import exceptions as s3  # noqa: PLC0415 - the same
 
     return (*common, ClientError, s3.BotoCoreError, s3.ClientError)
 

@@ -74,6 +74,15 @@ def test_any_container(container: str) -> None:
     assert measured.rms_dbfs == pytest.approx(-20, abs=3)
 
 
+def test_a_file_of_floats() -> None:
+    """A float file has the facts of the same sound in 16 bits."""
+    data = io.BytesIO()
+    soundfile.write(data, babble(2.0), RATE, format="WAV", subtype="FLOAT")
+    floats, integers = measure(data.getvalue()), measure(file_of(babble(2.0)))
+    assert (floats.speech_start, floats.speech_end) == (integers.speech_start, integers.speech_end)
+    assert floats.rms_dbfs == pytest.approx(integers.rms_dbfs, abs=0.05)
+
+
 def test_stereo_counts_once() -> None:
     """Two channels are folded: the length is that of one."""
     measured = measure(file_of(np.column_stack([babble(1.0), babble(1.0)])))
