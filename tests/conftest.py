@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+from tests.emulator.fixture import Emulator, started
 
 # Prefect reads its settings when it is imported, which collection does: they must be there before.
 STATE = Path(tempfile.mkdtemp(prefix="speech-tests-"))
@@ -45,3 +49,41 @@ def needs() -> Callable[[str], str]:
         return pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def browser(needs: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A real browser, headless, that calls nobody on its own."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = needs("chromium")
+    for switch in [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-sync",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--window-size=1200,800",
+    ]:
+        options.add_argument(switch)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(needs("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="session")
+def emulator_process() -> Iterator[Emulator]:
+    """Every provider, on this machine, for the whole session; beside the usual keys, two of one account."""
+    with started("family:family-key-1", "family:family-key-2") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(emulator_process: Emulator) -> Emulator:
+    """The same, with an empty ledger, no faults, and its first plans."""
+    emulator_process.reset()
+    return emulator_process

@@ -10,7 +10,6 @@ from urllib.parse import unquote
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -134,29 +133,6 @@ def test_the_waveform_has_bars(peaks: tuple[float, ...], count: int) -> None:
 def test_the_clock() -> None:
     """Hours show only when there are any."""
     assert [clock(at) for at in (0.0, 59.99, 754.2, 3723)] == ["0:00", "0:59", "12:34", "1:02:03"]
-
-
-@pytest.fixture(scope="module")
-def browser(needs: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = needs("chromium")
-    for switch in [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-sync",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--window-size=1200,800",
-    ]:
-        options.add_argument(switch)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(needs("chromedriver")))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""`speech up`: a person opens Prefect's UI, fills in the form, and gets a recording."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from deployments.server import free_port
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`speech up` on a machine whose profile names no server; the address of the one it starts."""
+    place, port = tmp_path_factory.mktemp("up"), free_port()
+    environment = {**os.environ, "PREFECT_HOME": str(place / "prefect"), "SPEECH_HOME": str(place / "speech")}
+    environment.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-m", "deployments.terminal", "up", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 150
+        while not deployments(address):
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        yield address
+        running.terminate()
+        running.wait(60)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address)
+
+
+def deployments(address: str) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = httpx.post(f"{address}/api/deployments/filter", json={}).json()
+    except httpx.TransportError:
+        return []
+    return found
+
+
+def newest(address: str, of: str, **filters: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.post(f"{address}/api/{of}/filter", json=filters).json()
+    return found
+
+
+def test_every_parameter_has_a_sentence(up: str) -> None:
+    """The form tells of each parameter what it is; file, flow and deployment bear one name."""
+    [deployment] = deployments(up)
+    assert deployment["name"] == "narrate"
+    assert deployment["entrypoint"].endswith("flows/narrate.py:narrate")
+    for name, field in deployment["parameter_openapi_schema"]["properties"].items():
+        assert field.get("description"), name
+
+
+def test_a_run_from_the_form(up: str, browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Filled in and submitted in the browser, the form makes a recording, a progress artifact and a table of chunks."""
+    (tmp_path / "story.txt").write_text("The keeper climbed the stairs.\n\nIt was lit.")
+    [deployment] = deployments(up)
+    browser.set_window_size(1300, 2400)
+    browser.get(f"{up}/deployments/deployment/{deployment['id']}/run")
+    wait = WebDriverWait(browser, 60)
+    source, output = wait.until(lambda page: page.find_elements(By.TAG_NAME, "textarea")[:2] or None)
+    source.send_keys(str(tmp_path / "story.txt"))
+    output.clear()
+    output.send_keys(str(tmp_path / "out"))
+    browser.find_element(By.XPATH, "//button[normalize-space()='Submit']").click()
+
+    deadline = time.monotonic() + 120
+    while not (runs := newest(up, "flow_runs")) or runs[0]["state_type"] not in {"COMPLETED", "FAILED", "CRASHED"}:
+        assert time.monotonic() < deadline, runs
+        time.sleep(0.5)
+    assert runs[0]["state_type"] == "COMPLETED", runs[0]["state"]["message"]
+    assert (tmp_path / "out" / "story.mp3").stat().st_size
+    artifacts = {artifact["key"]: artifact for artifact in newest(up, "artifacts")}
+    assert artifacts["progress"]["data"] == 100
+    assert "2 chunks" in artifacts["chunks"]["description"]
