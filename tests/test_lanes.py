@@ -257,6 +257,6 @@ def test_task_runs_stay_few() -> None:
     """A chunk a task run for calls of a second; several where task runs would come too fast or too many."""
     assert group_size(300, Scripted(in_flight=3, call_s=1.0)) == 1
     assert group_size(30_000, Scripted(in_flight=3, call_s=1.0)) == 15
-    assert group_size(1_000, Scripted(in_flight=2, call_s=0.02)) == 10
+    assert group_size(1_000, Scripted(in_flight=2, call_s=0.02)) == 20
     assert group_size(12, Scripted(in_flight=2, call_s=0.02)) == 2
     assert group_size(1, Scripted()) == 1

@@ -9,10 +9,11 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Self, cast
+from typing import BinaryIO, Self, cast
 
 import espeakng_loader
 
@@ -26,8 +27,6 @@ _WORDS_A_MINUTE = 175
 _DEADLINE_S = 30.0
 _DEADLINE_S_PER_CHARACTER = 0.05
 _WORKER = Path(__file__).with_name("espeak_worker.py")
-_UNREAD = 1 << 28
-"""Bytes that may wait for a reader; never reached. asyncio does not see the end of a process it stopped reading."""
 
 
 class Espeak:
@@ -113,8 +112,9 @@ class Espeak:
 class _Worker:
     """The near side of an `espeak_worker` process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, sound: BinaryIO) -> None:
         self._process = process
+        self._sound = sound
         self._requests = cast("asyncio.StreamWriter", process.stdin)
         self._answers = cast("asyncio.StreamReader", process.stdout)
         self._complaints = cast("asyncio.StreamReader", process.stderr)
@@ -122,16 +122,19 @@ class _Worker:
 
     @classmethod
     async def start(cls) -> Self:
-        engine = (espeakng_loader.get_library_path(), espeakng_loader.get_data_path())
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(_WORKER), *engine),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            limit=_UNREAD,
-            process_group=0,  # Its own: one kill reaches the fork that speaks as well, and Ctrl-C reaches neither.
-        )
-        return cls(process)
+        with contextlib.ExitStack() as failed:
+            sound = failed.enter_context(_file_without_a_name())
+            engine = (espeakng_loader.get_library_path(), espeakng_loader.get_data_path(), str(sound.fileno()))
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(_WORKER), *engine),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                pass_fds=[sound.fileno()],
+                process_group=0,  # Its own: one kill reaches the fork that speaks as well, and Ctrl-C reaches neither.
+            )
+            failed.pop_all()
+        return cls(process, sound)
 
     @property
     def alive(self) -> bool:
@@ -140,19 +143,21 @@ class _Worker:
     async def listing(self) -> str:
         """The voices, in the form that `espeak_voices.parse` reads."""
         if self._listing is None:
-            self._listing = (await self._answer()).decode()
+            self._listing = (await self._read(await self._size())).decode()
         return self._listing
 
     async def ask(self, request: bytes) -> bytes:
         """A WAV file, or nothing where the engine made no sound. Raises EngineFailed."""
         await self.listing()
         self._requests.write(len(request).to_bytes(4, "little") + request)
-        return await self._answer()
+        size = await self._size()
+        return os.pread(self._sound.fileno(), size, 0)
 
     async def ended(self) -> str:
         """Why, once it has."""
         complaints = (await self._complaints.read()).decode(errors="replace").splitlines()
         status = await self._process.wait()
+        self._sound.close()
         # A pipe that is still open when the event loop ends is a ResourceWarning.
         await self._answers.read()
         self._requests.close()
@@ -167,9 +172,16 @@ class _Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    async def _answer(self) -> bytes:
+    async def _size(self) -> int:
+        return int.from_bytes(await self._read(4), "little")
+
+    async def _read(self, count: int) -> bytes:
         try:
-            size = int.from_bytes(await self._answers.readexactly(4), "little")
-            return await self._answers.readexactly(size)
+            return await self._answers.readexactly(count)
         except asyncio.IncompleteReadError as error:
             raise EngineFailed(await self.ended()) from error
+
+
+def _file_without_a_name() -> BinaryIO:
+    """In memory where the system has it; it ends with the last process that holds it."""
+    return os.fdopen(os.memfd_create("speech"), "r+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()

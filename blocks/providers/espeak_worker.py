@@ -1,9 +1,10 @@
-"""The process that holds the espeak-ng engine: `python -I -S espeak_worker.py LIBRARY DATA`.
+"""The process that holds the espeak-ng engine: `python -I -S espeak_worker.py LIBRARY DATA SOUND`.
 
-On stdout first the voices, then a WAV file for each request on stdin; each is a frame of four bytes of length and as
-many bytes of content. A WAV file of no bytes says that the engine made no sound. A request is voice, words a minute,
-deadline in seconds and text, parted by NUL. Anything that goes wrong ends the process, with the reason as its last line
-on stderr; the end of stdin ends it too.
+On stdout first the voices, in a frame of four bytes of length and as many bytes of content. A request on stdin is such
+a frame too: voice, words a minute, deadline in seconds and text, parted by NUL. For each, a WAV file overwrites the
+file that is open under the number SOUND, and stdout tells its length in four bytes; 0 says that the engine made no
+sound. (Read from a pipe, the sound would cost the one process that serves all workers twice as much.) Anything that
+goes wrong ends the process, with the reason as its last line on stderr; the end of stdin ends it too.
 
 Each text is spoken by a fork of the unused engine. The engine keeps state from one text to the next that nothing resets
 (not even loading it anew), so that only a fork gives the same samples for the same text; and a crash or an endless loop
@@ -25,8 +26,8 @@ _BUFFER_MS = 0
 _UTF8 = 1
 _RATE = 1
 """The number of espeak-ng's parameter for words a minute."""
-_HEADER = struct.Struct("<I4sI4s4sIHHIIHH4sI")
-"""A frame's length and the head of a WAV file."""
+_HEAD = struct.Struct("<4sI4s4sIHHIIHH4sI")
+"""Of a WAV file."""
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
@@ -72,24 +73,27 @@ def _languages(address: int) -> Iterator[str]:
         address += len(tag) + 2
 
 
-def _speak(engine: ctypes.CDLL, rate: int, request: bytes) -> None:
+def _speak(engine: ctypes.CDLL, rate: int, request: bytes) -> bytearray:
+    """A WAV file, or nothing where the engine made no sound."""
     voice, words_a_minute, seconds, text = request.split(b"\0")
-    # The kernel ends us with SIGALRM, even if the engine never comes back to Python, or nobody is left to do it.
+    # The kernel ends us with SIGALRM, even if the engine never comes back to Python and nobody is left to do it.
     signal.setitimer(signal.ITIMER_REAL, float(seconds))
     _choose(engine, voice)
     engine.espeak_SetParameter(_RATE, int(words_a_minute), 0)
-    frame = bytearray(_HEADER.size)
+    file = bytearray(_HEAD.size)
 
     def collect(samples: int | None, count: int, _events: int | None) -> int:
         if samples and count > 0:
-            frame.extend((ctypes.c_char * (2 * count)).from_address(samples))
+            file.extend((ctypes.c_char * (2 * count)).from_address(samples))
         return 0
 
     callback = _CALLBACK(collect)
     engine.espeak_SetSynthCallback(callback)
     if error := engine.espeak_Synth(text, len(text) + 1, 0, 0, 0, _UTF8, None, None):
         sys.exit(f"espeak-ng refused the text with error {error}.")
-    _write(_wav(frame, rate))
+    size = len(file) - _HEAD.size
+    _HEAD.pack_into(file, 0, *(b"RIFF", size + 36, b"WAVE"), *(b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16), b"data", size)
+    return file if any(memoryview(file)[_HEAD.size :]) else bytearray()
 
 
 def _choose(engine: ctypes.CDLL, voice: bytes) -> None:
@@ -100,19 +104,10 @@ def _choose(engine: ctypes.CDLL, voice: bytes) -> None:
         sys.exit(f"espeak-ng did not load the voice {voice.decode()}.")
 
 
-def _wav(frame: bytearray, rate: int) -> bytearray:
-    size = len(frame) - _HEADER.size
-    if not any(memoryview(frame)[_HEADER.size :]):
-        return bytearray(4)
-    riff = (b"RIFF", size + 36, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size)
-    _HEADER.pack_into(frame, 0, size + 44, *riff)
-    return frame
-
-
-def _write(frame: bytes | bytearray) -> None:
-    rest = memoryview(frame)
-    while rest:
-        rest = rest[os.write(1, rest) :]
+def _save(sound: int, file: bytearray) -> None:
+    done = 0
+    while done < len(file):
+        done += os.pwrite(sound, memoryview(file)[done:], done)
 
 
 def _requests() -> Iterator[bytes]:
@@ -120,15 +115,22 @@ def _requests() -> Iterator[bytes]:
         yield sys.stdin.buffer.read(int.from_bytes(head, "little"))
 
 
-def main(library: str, data: str) -> None:
+def _tell(size: int, content: bytes = b"") -> None:
+    sys.stdout.buffer.write(size.to_bytes(4, "little") + content)
+    sys.stdout.buffer.flush()
+
+
+def main(library: str, data: str, sound: str) -> None:
     engine, rate = _load(library, data)
     voices = "\n".join(_voices(engine)).encode()
-    _write(len(voices).to_bytes(4, "little") + voices)
+    _tell(len(voices), voices)
     gc.freeze()  # A collection in a fork would copy every page it marks.
     gc.disable()
     for request in _requests():
         if not (child := os.fork()):
-            _speak(engine, rate, request)
+            file = _speak(engine, rate, request)
+            _save(int(sound), file)
+            _tell(len(file))
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status == -signal.SIGALRM:

@@ -112,8 +112,7 @@ def until_s(command: list[str], appears: tuple[Path, str], environment: dict[str
         while not any(folder.glob(pattern)):
             assert process.poll() is None or any(folder.glob(pattern)), "ended without the file"
             time.sleep(0.01)
-        seconds = time.perf_counter() - began
-    return seconds
+        return time.perf_counter() - began
 
 
 def start_s(place: Path) -> tuple[float, float]:
@@ -123,12 +122,14 @@ def start_s(place: Path) -> tuple[float, float]:
         for name in ["ours", "bare"]:
             folder = place / f"{name}{again}"
             folder.mkdir()
+            (place / name).mkdir(exist_ok=True)
             home = {
                 "HOME": str(place / name),
                 "PREFECT_HOME": str(place / name / "prefect"),
                 "SPEECH_HOME": str(folder),
             }
             environment = {**os.environ, **home, "PYTHONPATH": str(ROOT)}
+            environment.pop("PREFECT_API_URL", None)  # each starts its own temporary server
             if name == "ours":
                 (folder / "hello.txt").write_text(f"Hello for the time number {again}.")
                 command = [sys.executable, "-m", "deployments.terminal", "narrate", "hello.txt"]

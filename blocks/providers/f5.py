@@ -1,0 +1,123 @@
+"""F5-TTS behind whatever HTTP server stands before it: there is no standard, so path and field names are given.
+
+A JSON object goes out by POST, and a sound file comes back. One model on one GPU: one call at a time, and no key.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import httpx
+
+from blocks.blame import Blame, at, blamed, by_status, check_text, items, parsed, retry_after_s, text_of, told, word
+from blocks.choices import LANGUAGES, MANY, language_of, named, speed_of, unknown
+from blocks.plans import Plan
+from blocks.sound import audio, sniff
+from blocks.speech import Audio, BadVoice, Billed, Limits, Offer, Voice
+from blocks.wire import Wire
+
+_DEFAULT = "default"
+_NO_VOICE = re.compile(r"\bno matching voice|\bvoice\b.*\bnot found|unknown voice", re.IGNORECASE)
+_PLACE = re.compile(r"\.(wav|mp3|flac|ogg)$")
+_NO_LIST = {404, 405, 501}
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What the server calls each part of a request. An empty name is a part that it does not take."""
+
+    text: str = "text"
+    voice: str = "voice"
+    speed: str = "speed"
+
+
+class F5:
+    """A Provider. Belongs to the event loop that it is first used on."""
+
+    name = "f5"
+    plan = Plan("f5", "default", 1)
+    # The model speaks half a minute at most, together with its reference.
+    limits = Limits(characters=300, bytes=900)
+    call_s = 6.0
+
+    def __init__(
+        self,
+        server: str,
+        path: str = "/synthesize",
+        fields: Fields = Fields(),
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._wire = Wire(self.name, server, transport=transport)
+        self._path = path
+        self._fields = fields
+        self._names: tuple[str, ...] | None = None
+
+    async def voices(self) -> Sequence[Offer]:
+        """Those under `/voices`, which few servers have; else the one that the server takes by itself."""
+        return [Offer(name, MANY) for name in await self._listed() or (_DEFAULT,)]
+
+    async def resolve(self, voice: Voice) -> Voice:
+        """The language is the model's: what is asked is noted, not sent. Where no voices are listed, a name is trusted.
+
+        Servers look a name up as the beginning of a file's name, so that it must be one.
+        """
+        for what, value in (("model", voice.model), ("style", voice.style)):
+            if value:
+                raise BadVoice(f"f5 takes no {what} ({told(value)!r} was asked for): leave it empty.")
+        names = await self._listed()
+        name = voice.name.strip() or (names[0] if names and _DEFAULT not in names else _DEFAULT)
+        if names:
+            name = named(self.name, "voice", name, names)
+        elif name != _DEFAULT and not (self._fields.voice and re.fullmatch(r"\w[\w-]*", name)):
+            raise unknown(self.name, "voice", voice.name, [_DEFAULT])
+        if not self._fields.speed and round(voice.speed, 2) != 1.0:
+            raise BadVoice(f"This server takes no speed ({voice.speed} was asked for): leave it at 1.")
+        speed = speed_of(self.name, voice.speed, 0.3, 2.0)
+        language = language_of(self.name, voice.language, LANGUAGES)
+        return replace(voice, provider=self.name, name=name, language=language, speed=speed)
+
+    async def synthesise(self, text: str, voice: Voice) -> Audio:
+        check_text(self.name, text, self.limits)
+        request: dict[str, object] = {self._fields.text: text}
+        if self._fields.voice and voice.name != _DEFAULT:
+            request[self._fields.voice] = voice.name
+        if self._fields.speed:
+            request[self._fields.speed] = voice.speed
+        answer = await self._wire.ask("POST", self._path, json=request, deadline_s=300)
+        if answer.status != 200 or sniff(answer.body) == "json":
+            raise classify(answer.status, answer.headers, answer.body)
+        return audio(answer.body, billed=Billed.NO)
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    async def _listed(self) -> tuple[str, ...]:
+        if self._names is None:
+            answer = await self._wire.ask("GET", "/voices", deadline_s=30)
+            if answer.status not in {200, *_NO_LIST}:
+                raise classify(answer.status, answer.headers, answer.body)
+            listing = parsed(answer.body) if answer.status == 200 else None
+            entries = items(at(listing, "voices")) or items(listing)
+            self._names = tuple(filter(None, (word(entry) or word(at(entry, "name")) for entry in entries)))
+        return self._names
+
+
+def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:
+    """Never raises. Nothing is billed. Some servers wrap their own 400 in a 500: then its words decide."""
+    answer = parsed(body)
+    detail = at(answer, "detail")
+    message = told(word(detail) or word(at(detail, 0, "msg")) or word(at(answer, "error"))) or text_of(body)
+    kind, billed = by_status(status)
+    if _NO_VOICE.search(message):
+        kind = BadVoice
+    elif (
+        200 <= status < 300 and isinstance(answer, dict) and any(_PLACE.search(word(said)) for said in answer.values())
+    ):
+        kind = BadVoice
+        message = f"the place of a file ({told(', '.join(answer))}) instead of sound: this server cannot be used"
+    return blamed(
+        kind,
+        f"f5 answered {status}: {message or 'nothing'}",
+        billed=billed if status >= 300 else Billed.NO,
+        wait_s=retry_after_s(headers),
+    )

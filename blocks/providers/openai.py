@@ -1,0 +1,200 @@
+"""OpenAI's speech endpoint, and the servers that speak its shape: Kokoro-FastAPI, speaches, openai-edge-tts, vLLM.
+
+OpenAI itself ends its speech models on 2027-01-06; the shape lives on in the others.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+import httpx
+
+from blocks.blame import (
+    Blame,
+    at,
+    blamed,
+    by_status,
+    check_text,
+    header,
+    items,
+    parsed,
+    retry_after_s,
+    text_of,
+    told,
+    word,
+)
+from blocks.choices import without_markup
+from blocks.plans import Plan
+from blocks.providers.openai_voices import DEFAULT, Listing, documented, offered, resolve
+from blocks.sound import audio
+from blocks.speech import (
+    AccountExhausted,
+    Audio,
+    BadKey,
+    BadVoice,
+    Billed,
+    Limits,
+    Offer,
+    RateLimited,
+    Refused,
+    Voice,
+)
+from blocks.wire import Answer, Wire
+
+SERVER = "https://api.openai.com"
+_VENDORS = {"api.openai.com", "api.groq.com"}
+"""These refuse fields that they do not know; the others stream, and cut a failing stream, unless told not to."""
+_CODES: dict[str, type[AccountExhausted | BadKey | BadVoice | Refused]] = {
+    "insufficient_quota": AccountExhausted,
+    "billing_hard_limit_reached": AccountExhausted,
+    "billing_not_active": AccountExhausted,
+    "invalid_api_key": BadKey,
+    "account_deactivated": BadKey,
+    "model_not_found": BadVoice,
+    "invalid_model": BadVoice,
+    "invalid_voice": BadVoice,
+    "voice_not_found": BadVoice,
+    "content_policy_violation": Refused,
+    "content_filter": Refused,
+}
+_CHOICES = {"voice", "model", "speed", "response_format", "instructions"}
+_ABOUT_VOICE = re.compile(
+    r"available voices|\bvoices?\b.*\b(not found|invalid|unknown|unsupported)|invalid.*\bvoice\b", re.IGNORECASE
+)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class OpenAI:
+    """A Provider. Belongs to the event loop that it is first used on."""
+
+    name = "openai"
+    plan = Plan("openai", "default", 3)
+    # gpt-4o-mini-tts takes 2,000 tokens, of which a Chinese character is about one.
+    limits = Limits(characters=1500, bytes=4500)
+    call_s = 3.0
+
+    def __init__(self, server: str = SERVER, key: str = "", transport: httpx.AsyncBaseTransport | None = None) -> None:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._wire = Wire(self.name, _versioned(server), headers, secret=key, transport=transport)
+        self._vendor = urlsplit(self._wire.server).hostname in _VENDORS
+        self._listing: Listing | None = None
+
+    async def voices(self) -> Sequence[Offer]:
+        listing = await self._listed()
+        return listing.offers or documented(DEFAULT)
+
+    async def resolve(self, voice: Voice) -> Voice:
+        """The server's lists decide; one without a list of voices is taken at OpenAI's word, by the model's name."""
+        return resolve(voice, await self._listed())
+
+    async def synthesise(self, text: str, voice: Voice) -> Audio:
+        check_text(self.name, text, self.limits)
+        answer = await self._wire.ask("POST", "/audio/speech", json=self._request(text, voice), deadline_s=180)
+        if answer.status != 200:
+            raise classify(answer.status, answer.headers, answer.body)
+        return _audio(answer)
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    def _request(self, text: str, voice: Voice) -> dict[str, object]:
+        named_voice: object = {"id": voice.name} if voice.name.startswith("voice_") else voice.name
+        request: dict[str, object] = {
+            "model": voice.model,
+            # Kokoro-FastAPI reads [pause:1s] and [word](/phonemes/) as commands.
+            "input": text if self._vendor else without_markup(text, "[]"),
+            "voice": named_voice,
+            "response_format": "wav",
+            "speed": voice.speed,  # Always: openai-edge-tts speaks at 1.2 unless told.
+        }
+        if voice.style:
+            request["instructions"] = voice.style
+        return request if self._vendor else request | {"stream": False}
+
+    async def _listed(self) -> Listing:
+        if self._listing is None:
+            models = await self._list("/models")
+            names = tuple(dict.fromkeys(filter(None, (word(at(model, "id")) for model in items(at(models, "data"))))))
+            places = () if self._vendor else ("/audio/voices", "/voices/all")
+            for place in places:
+                if offers := offered(await self._list(place)):
+                    self._listing = Listing(names, offers)
+                    break
+            else:
+                self._listing = Listing(names, ())
+        return self._listing
+
+    async def _list(self, path: str) -> object:
+        """Decoded JSON; None where the server has no such list. Raises what else goes wrong, such as a bad key."""
+        answer = await self._wire.ask("GET", path, deadline_s=30)
+        if answer.status == 200:
+            return parsed(answer.body)
+        if answer.status in (404, 405, 501):
+            return None
+        raise classify(answer.status, answer.headers, answer.body)
+
+
+def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:
+    """Who is at fault for an answer that is no speech. Never raises."""
+    code, message, param = _complaint(body)
+    kind, billed = by_status(status)
+    explained = _CODES.get(code)
+    if status in {400, 422} and (param in _CHOICES or _ABOUT_VOICE.search(message)):
+        explained = explained or BadVoice
+    if explained and status >= 400:
+        kind, billed = explained, Billed.NO
+    wait_s = retry_after_s(headers)
+    if kind is RateLimited and wait_s is None:
+        wait_s = _reset_s(headers)
+    return blamed(
+        kind,
+        f"openai answered {status}: {message or text_of(body) or 'nothing'}",
+        billed=billed,
+        wait_s=wait_s,
+        request_id=header(headers, "x-request-id"),
+    )
+
+
+def _complaint(body: bytes) -> tuple[str, str, str]:
+    """Code, message and parameter, out of OpenAI's envelope, FastAPI's, Kokoro-FastAPI's and openai-edge-tts's."""
+    answer = parsed(body)
+    error = at(answer, "error")
+    detail = at(answer, "detail")
+    if isinstance(error, dict):
+        code = word(error.get("code")) if word(error.get("code")) in _CODES else word(error.get("type"))
+        return code or word(error.get("code")), told(word(error.get("message"))), word(error.get("param"))
+    if isinstance(detail, dict):
+        return word(detail.get("error")), told(word(detail.get("message"))), word(detail.get("param"))
+    if isinstance(detail, list):
+        place = items(at(detail, 0, "loc"))
+        field = word(place[-1]) if place else ""
+        return "", told(f"{field}: {word(at(detail, 0, 'msg'))}"), field
+    said = word(error) or word(detail) or word(at(answer, "message"))
+    details = word(at(answer, "details"))
+    return "", told(f"{said}: {details}" if said and details else said or details), ""
+
+
+def _reset_s(headers: Mapping[str, str]) -> float | None:
+    """When the limit that is used up starts anew, from OpenAI's x-ratelimit headers (`6m0s`, `20ms`)."""
+    waits = [
+        sum(
+            float(number) * _UNITS[unit]
+            for number, unit in _DURATION.findall(header(headers, f"x-ratelimit-reset-{what}"))
+        )
+        for what in ("requests", "tokens")
+        if header(headers, f"x-ratelimit-remaining-{what}") == "0"
+    ]
+    return min(max(waits), 86_400.0) if waits and max(waits) > 0 else None
+
+
+def _audio(answer: Answer) -> Audio:
+    declared = header(answer.headers, "content-type").lower()
+    rate = 24_000 if "pcm" in declared or "l16" in declared else 0
+    return audio(answer.body, pcm_rate=rate, request_id=header(answer.headers, "x-request-id"))
+
+
+def _versioned(server: str) -> str:
+    """The base that the paths follow: `/v1` unless a version stands there."""
+    base = server.rstrip("/")
+    return base if re.search(r"/v\d+$", base) else f"{base}/v1"

@@ -1,0 +1,111 @@
+"""Piper's HTTP server (`python -m piper.http_server`), which is Flask's development server around one engine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import httpx
+
+from blocks.blame import Blame, at, blamed, by_status, check_text, parsed, retry_after_s, text_of, word
+from blocks.choices import MANY, by_language, canonical, check_spoken, named, speed_of, without_markup
+from blocks.plans import Plan
+from blocks.sound import audio
+from blocks.speech import Audio, BadVoice, Billed, Limits, Offer, Voice
+from blocks.wire import Answer, Wire
+
+_OLD_PATH = "/"
+"""Where the server spoke before it had a page there."""
+_NOT_HERE = {404, 405}
+_ONLY = Offer("default", MANY, "the one voice of an older server")
+
+
+class Piper:
+    """A Provider. Belongs to the event loop that it is first used on."""
+
+    name = "piper"
+    plan = Plan("piper", "default", 1)
+    limits = Limits(characters=600, bytes=2400)
+    call_s = 0.5
+
+    def __init__(self, server: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._wire = Wire(self.name, server, transport=transport)
+        self._offers: tuple[Offer, ...] | None = None
+        self._path = "/synthesize"
+
+    async def voices(self) -> Sequence[Offer]:
+        """Those that the server has; of one that lists none, its default."""
+        if self._offers is None:
+            answer = await self._wire.ask("GET", "/voices", deadline_s=30)
+            if answer.status not in {200, *_NOT_HERE}:
+                raise classify(answer.status, answer.headers, answer.body)
+            offers = _offers(parsed(answer.body)) if answer.status == 200 else []
+            self._offers = tuple(await self._default_first(offers)) or (_ONLY,)
+        return self._offers
+
+    async def resolve(self, voice: Voice) -> Voice:
+        """The server reads an unknown voice in its default one, so that its list decides here."""
+        for what, value in (("model", voice.model), ("style", voice.style)):
+            if value:
+                raise BadVoice(f"piper takes no {what} ({value!r} was asked for): leave it empty.")
+        offers = await self.voices()
+        if voice.name:
+            name = named(self.name, "voice", voice.name, (offer.name for offer in offers))
+            offer = next(offer for offer in offers if offer.name == name)
+            check_spoken(voice.language, offer)
+        else:
+            offer = by_language(self.name, voice.language, offers)
+        if offer is _ONLY and voice.language not in {"", MANY}:
+            raise BadVoice(f"This server does not tell what it speaks ({voice.language} was asked for): leave it out.")
+        speed = speed_of(self.name, voice.speed, 0.25, 4.0)
+        return replace(voice, provider=self.name, name=offer.name, language=offer.language, speed=speed)
+
+    async def synthesise(self, text: str, voice: Voice) -> Audio:
+        check_text(self.name, text, self.limits)
+        answer = await self._ask(self._path, text, voice)
+        if answer.status in _NOT_HERE and self._path != _OLD_PATH:
+            older = await self._ask(_OLD_PATH, text, voice)
+            if older.status not in _NOT_HERE:
+                self._path, answer = _OLD_PATH, older
+        if answer.status != 200:
+            raise classify(answer.status, answer.headers, answer.body)
+        # Its content type is text/html, whatever it sends.
+        return audio(answer.body, billed=Billed.NO)
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    async def _ask(self, path: str, text: str, voice: Voice) -> Answer:
+        request: dict[str, object] = {
+            "text": without_markup(text, "[]"),  # [[ ]] holds phonemes.
+            "length_scale": round(1 / voice.speed, 4),
+        }
+        if voice.name != _ONLY.name:
+            request["voice"] = voice.name
+        return await self._wire.ask("POST", path, json=request, deadline_s=120)
+
+    async def _default_first(self, offers: list[Offer]) -> list[Offer]:
+        answer = await self._wire.ask("GET", "/info", deadline_s=30)
+        told = at(parsed(answer.body), "voice")
+        default = word(at(told, "name")) or word(told)
+        return sorted(offers, key=lambda offer: offer.name != default)
+
+
+def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:
+    """Never raises. Nothing is billed; after a gateway's failure the engine may still be at work."""
+    kind, billed = by_status(status)
+    return blamed(
+        kind,
+        f"piper answered {status}: {text_of(body) or 'nothing'}",
+        billed=billed if status >= 300 else Billed.NO,
+        wait_s=retry_after_s(headers),
+    )
+
+
+def _offers(listing: object) -> list[Offer]:
+    """From the configurations of the voices, by name."""
+    voices = listing if isinstance(listing, dict) else {}
+    return [Offer(name, _language(name, config)) for name, config in voices.items()]
+
+
+def _language(name: str, config: object) -> str:
+    code = word(at(config, "language", "code")) or word(at(config, "espeak", "voice")) or name.partition("-")[0]
+    return canonical(code)

@@ -1,0 +1,141 @@
+"""Sound files by their bytes: what they are, whether they are whole, and WAV heads that tell the truth.
+
+Servers label MP3 as WAV, answer JSON with status 200, and stream WAV whose sizes are placeholders.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from blocks.blame import parsed
+from blocks.speech import Audio, Billed, NotSpeech
+
+Kind = Literal["wav", "flac", "mp3", "ogg", "json", "markup", ""]
+_MAGIC: tuple[tuple[bytes, Kind], ...] = (
+    (b"RIFF", "wav"),
+    (b"fLaC", "flac"),
+    (b"OggS", "ogg"),
+    (b"ID3", "mp3"),
+    (b"{", "json"),
+    (b"[", "json"),
+    (b"<", "markup"),
+)
+_FORMATS: dict[str, Literal["wav", "flac", "mp3", "ogg"]] = {"wav": "wav", "flac": "flac", "mp3": "mp3", "ogg": "ogg"}
+_PLACEHOLDER = 0x7FFF0000
+"""WAV sizes from here on say `not known yet`: 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000 and the like; so does 0."""
+
+
+def sniff(body: bytes) -> Kind:
+    """What the bytes are; empty for none of these. Headerless PCM can look like anything."""
+    for magic, kind in _MAGIC:
+        if body.startswith(magic):
+            return kind
+    # MPEG's sync is eleven bits; then version and layer, of which one value each is reserved.
+    if len(body) > 2 and body[0] == 0xFF and body[1] >= 0xE0 and body[1] & 0x18 != 0x08 and body[1] & 0x06:
+        return "mp3"
+    return "json" if body[:64].lstrip()[:1] in (b"{", b"[") else "markup" if body[:64].lstrip()[:1] == b"<" else ""
+
+
+def audio(body: bytes, *, pcm_rate: int = 0, billed: Billed = Billed.YES, request_id: str = "") -> Audio:
+    """One whole sound file. Raises NotSpeech.
+
+    `pcm_rate` is for bodies that were declared as headerless PCM (16 bits, little-endian, mono): samples a second.
+    """
+    kind = sniff(body)
+    if kind == "wav":
+        body = true_wav(body, billed, request_id)
+    elif pcm_rate and parsed(body) is None:
+        kind, body = "wav", wav(body, Shape(pcm_rate), billed, request_id)
+    form = _FORMATS.get(kind)
+    if form is None:
+        thing = {"json": "JSON", "markup": "a page of markup"}.get(kind, "no known sound file")
+        raise NotSpeech(f"the answer of {len(body)} bytes is {thing}", billed=billed, request_id=request_id)
+    return Audio(body, form, request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the samples of a WAV file are written."""
+
+    rate: int
+    channels: int = 1
+    bits: int = 16
+    tag: int = 1
+    """1 for integers, 3 for floats."""
+
+    @property
+    def frame(self) -> int:
+        """Bytes of one sample of all channels."""
+        return self.channels * (self.bits // 8)
+
+
+def wav(samples: bytes, shape: Shape, billed: Billed = Billed.YES, request_id: str = "") -> bytes:
+    """A WAV file around raw samples. Raises NotSpeech for none, or for half of one."""
+    if not samples or len(samples) % shape.frame:
+        raise NotSpeech(
+            f"{len(samples)} bytes are no whole number of {shape.bits}-bit samples",
+            billed=billed,
+            request_id=request_id,
+        )
+    head = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", len(samples) + 36, b"WAVE", b"fmt ", 16, shape.tag, shape.channels, shape.rate),
+        *(shape.rate * shape.frame, shape.frame, shape.bits, b"data", len(samples)),
+    )
+    return head + samples
+
+
+def true_wav(body: bytes, billed: Billed = Billed.YES, request_id: str = "") -> bytes:
+    """The same sound under a head with true sizes. Raises NotSpeech when it is cut, empty or no PCM."""
+    shape, samples, stated = unpacked(body)
+    if shape is None or not samples:
+        raise NotSpeech(f"the WAV file of {len(body)} bytes holds no sound", billed=billed, request_id=request_id)
+    if stated > len(samples):
+        reason = f"the WAV file is cut: {len(samples)} of {stated} bytes of sound came"
+        raise NotSpeech(reason, billed=billed, request_id=request_id)
+    return wav(samples, shape, billed, request_id)
+
+
+def joined(parts: Sequence[bytes], pcm_rate: int, billed: Billed, request_id: str = "") -> bytes:
+    """One WAV file out of several WAV or PCM pieces of one stream. Raises NotSpeech."""
+    if len(parts) == 1 and sniff(parts[0]) == "wav":
+        return true_wav(parts[0], billed, request_id)
+    shape, samples = Shape(pcm_rate), b""
+    for part in parts:
+        if sniff(part) == "wav":
+            own, part = unpacked(true_wav(part, billed, request_id))[:2]  # noqa: PLW2901 - the sound is what it is for
+            shape = own or shape
+        samples += part
+    return wav(samples, shape, billed, request_id)
+
+
+def unpacked(body: bytes) -> tuple[Shape | None, bytes, int]:
+    """Shape, samples, and how many bytes of them the head promises, of a WAV file; no shape where it is none."""
+    shape, position = None, 12
+    while position + 8 <= len(body) and body[8:12] == b"WAVE":
+        name, size = struct.unpack_from("<4sI", body, position)
+        position += 8
+        if name == b"fmt " and size >= 16 and position + 16 <= len(body):
+            shape = _shape(body[position : position + min(size, 40)])
+        elif name == b"data":
+            known = 0 < size < _PLACEHOLDER and _ends_well(body, position + size + size % 2)
+            return shape, body[position : position + size] if known else body[position:], size if known else 0
+        position += size + size % 2
+    return shape, b"", 0
+
+
+def _ends_well(body: bytes, position: int) -> bool:
+    """Whether the sound can end there: at or past the last byte, or before a chunk that fits. Else the size is off."""
+    if position + 8 > len(body):
+        return True
+    name, size = struct.unpack_from("<4sI", body, position)
+    return bool(name.isascii() and name.decode("ascii").isprintable() and position + 8 + size <= len(body) + 1)
+
+
+def _shape(head: bytes) -> Shape | None:
+    tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", head)
+    if tag == 0xFFFE and len(head) >= 26:  # The extensible form: the true tag opens its GUID.
+        (tag,) = struct.unpack_from("<H", head, 24)
+    known = tag in (1, 3) and channels and rate and bits and bits % 8 == 0
+    return Shape(rate, channels, bits, tag) if known else None

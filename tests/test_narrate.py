@@ -1,0 +1,133 @@
+"""The whole flow, in this process, against a real Prefect server and the embedded voice."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from blocks.plans import Plan
+from blocks.providers import PROVIDERS
+from blocks.providers.espeak import Espeak
+from blocks.speech import Audio, BadText, BadVoice, Limits, Offer, Voice
+from flows.narrate import narrate
+from tasks.encode import FORMATS
+from tasks.recording import Incomplete, Recording
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+DATA = Path(__file__).parent / "data"
+EXAMPLE = Path(__file__).parent.parent / "examples" / "the-lighthouse-post.md"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shelf of the test's own."""
+    monkeypatch.setenv("SPEECH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(("name", "language"), [("vietnamese", "vi"), ("chinese", "cmn"), ("arabic", "ar")])
+async def test_languages(name: str, language: str, tmp_path: Path) -> None:
+    """A text in another script goes through whole: conserved, every chunk spoken, none over the voice's limits."""
+    recording = await narrate(str(DATA / f"{name}.txt"), output=str(tmp_path), language=language)
+    facts = json.loads(Path(recording.manifest_json).read_text())
+    assert facts["conservation"]["equal"]
+    table = recording.manifest
+    assert set(table["status"]) == {"ok"}
+    assert table["chars"].max() <= Espeak.limits.characters
+    assert max(len(text.encode()) for text in table["text"]) <= Espeak.limits.bytes
+    assert recording.duration_s > 20
+    assert recording.loudness_lufs == pytest.approx(-16, abs=0.7)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+async def test_formats(suffix: str, tmp_path: Path) -> None:
+    """The example becomes a recording in every format, from one synthesis."""
+    recording = await narrate(str(EXAMPLE), output=str(tmp_path), format=suffix)
+    assert recording.audio == str(tmp_path / f"the-lighthouse-post.{suffix}")
+    assert recording.duration_s > 300
+
+
+async def test_the_wrong_script_is_refused(tmp_path: Path) -> None:
+    """Chinese is not read out in English as `Chinese letter, Chinese letter`."""
+    with pytest.raises(BadVoice, match="--language"):
+        await narrate(str(DATA / "chinese.txt"), output=str(tmp_path / "out"))
+
+
+async def test_a_notebook_shows_it(tmp_path: Path) -> None:
+    """The result shows itself with a player, and its manifest is a table."""
+    (tmp_path / "hello.txt").write_text("Hello, and good night.")
+    recording = await narrate(str(tmp_path / "hello.txt"), output=str(tmp_path))
+    assert "<audio controls" in recording._repr_html_()
+    assert list(recording.manifest["text"]) == ["Hello, and good night."]
+
+
+async def test_results_are_small_json(tmp_path: Path) -> None:
+    """What Prefect keeps of the flow and of each synthesis is readable JSON of places and facts, never audio."""
+    (tmp_path / "hello.txt").write_text("Hello, results.")
+    recording = await narrate(str(tmp_path / "hello.txt"), output=str(tmp_path))
+    async with get_client() as client:
+        run = await client.read_flow_run(recording.run_id)
+        assert run.state
+        assert Recording.model_validate(await run.state.result()) == recording
+    from prefect.settings import get_current_settings
+
+    records = sorted(get_current_settings().results.local_storage_path.iterdir(), key=lambda path: path.stat().st_mtime)
+    for record in records[-2:]:
+        assert record.stat().st_size < 10_000
+        assert json.loads(record.read_bytes())["metadata"]["serializer"]["type"] == "json"
+
+
+class Stubborn:
+    """The embedded voice, but for one word that it will not say."""
+
+    name = "stubborn"
+    limits = Limits(600, 2400)
+    call_s = 0.03
+
+    def __init__(self) -> None:
+        self._inner = Espeak()
+        self.plan = Plan("stubborn", "test", 2)
+
+    async def voices(self) -> Sequence[Offer]:
+        return await self._inner.voices()
+
+    async def resolve(self, voice: Voice) -> Voice:
+        return await self._inner.resolve(voice)
+
+    async def synthesise(self, text: str, voice: Voice) -> Audio:
+        if "Macbeth" in text:
+            raise BadText("will not say that name")
+        return await self._inner.synthesise(text, voice)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+async def incomplete(source: Path, output: Path) -> Recording:
+    with pytest.raises(Incomplete) as failed:
+        await narrate(str(source), output=str(output), provider="stubborn")
+    return failed.value.recording
+
+
+async def test_what_fails_for_good_is_named_and_the_rest_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One word that nobody says: no recording with a hole, a manifest that names it, and all else on the shelf."""
+    monkeypatch.setitem(PROVIDERS, "stubborn", lambda _server: Stubborn())
+    play = tmp_path / "play.txt"
+    play.write_text("The curtain rises. Macbeth enters alone, at night.\n\nThe witches wait for him.")
+    recording = await incomplete(play, tmp_path)
+    assert (recording.audio, len(recording.failures)) == (None, 1)
+    assert "Macbeth" in recording.failures[0].text
+    assert len(recording.failures[0].text) < 40
+    assert not (tmp_path / "play.mp3").exists()
+    table = recording.manifest
+    assert list(table["status"]).count("failed") == 1
+    assert "will not say that name" in Path(recording.report).read_text()
+
+    play.write_text(play.read_text().replace("Macbeth", "The thane"))
+    mended = await narrate(str(play), output=str(tmp_path), provider="stubborn")
+    assert mended.audio
+    assert mended.synthesised <= 1
+    assert mended.reused >= 1
