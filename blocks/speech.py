@@ -1,21 +1,21 @@
 """The contract between this house and whoever speaks: Voice and text in, Audio out, and what may go wrong.
 
-    SpeechError
-    ├── BadInput              the source, an option or an output place is wrong: nothing was called, nothing was paid
-    │   └── BadVoice          the provider has no such voice, language, model or speed: no other text will go better
-    ├── CallFailed            one call to a provider gave no speech; who is at fault:
-    │   ├── BadText           this text, whoever reads it: say it in smaller pieces or not at all
-    │   ├── Refused           this text with this provider, which will not say it
-    │   ├── NotSpeech         nobody knows: the answer arrived, but it is not the whole speech of the text
-    │   ├── BadKey            the key: it is wrong, revoked or suspended
-    │   ├── Forbidden         the key, for this voice, model or feature only
-    │   ├── AccountExhausted  the account: no credit, or its quota of the day is used up
-    │   ├── RateLimited       the account: too many calls in a minute, or at one time; it is not the call's failure
-    │   ├── ProviderFailed    the provider: it is down, busy or broken; the same call may go well next time
-    │   │   └── EngineFailed  an engine on this machine, which crashed or hung
-    │   ├── Unreachable       the network, before anything was sent
-    │   └── Unanswered        the network, after the call was sent: it may have been billed
-    └── RunFailed             everything that could be done is done and kept, and something is still missing
+SpeechError
+├── BadInput              the source, an option or an output place is wrong: nothing was called, nothing was paid
+│   └── BadVoice          the provider has no such voice, language, model or speed: no other text will go better
+├── CallFailed            one call to a provider gave no speech; who is at fault:
+│   ├── BadText           this text, whoever reads it: say it in smaller pieces or not at all
+│   ├── Refused           this text with this provider, which will not say it
+│   ├── NotSpeech         nobody knows: the answer arrived, but it is not the whole speech of the text
+│   ├── BadKey            the key: it is wrong, revoked or suspended
+│   ├── Forbidden         the key, for this voice, model or feature only
+│   ├── AccountExhausted  the account: no credit, or its quota of the day is used up
+│   ├── RateLimited       the account: too many calls in a minute, or at one time; it is not the call's failure
+│   ├── ProviderFailed    the provider: it is down, busy or broken; the same call may go well next time
+│   │   └── EngineFailed  an engine on this machine, which crashed or hung
+│   ├── Unreachable       the network, before anything was sent
+│   └── Unanswered        the network, after the call was sent: it may have been billed
+└── RunFailed             everything that could be done is done and kept, and something is still missing
 """
 
 from collections.abc import Sequence
