@@ -2,23 +2,18 @@
 
 import asyncio
 import json
-import os
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from blocks import storage
 from blocks.providers import opened
 from blocks.speech import BadInput, Offer, SpeechError, Voice
 
 if TYPE_CHECKING:
-    from tasks.preview import Preview
-    from tasks.recording import Recording
+    from deployments.narration import Answer
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 """Exit codes. After 1 and 130 the same command goes on where it stopped."""
@@ -77,12 +72,11 @@ def narrate(
     """
     if not sources:
         raise BadInput("which SOURCE? Name a .txt or .md file, or a URL")
-    _refuse_equal_names(sources)
+    from deployments.narration import narrate_all, preview_all
+
     wanted = Voice(provider, voice, language, speed=speed)
     if dry_run:
-        previews = [_preview(source, wanted, fresh=fresh) for source in sources]
-        _answer([_preview_facts(each) for each in previews], as_json=as_json)
-        return DONE
+        return _tell(preview_all(sources, wanted, fresh=fresh), as_json=as_json)
     options = {
         "output": output,
         "format": audio_format,
@@ -94,7 +88,7 @@ def narrate(
         "workers": workers,
         "fresh": fresh,
     }
-    return _narrate_all(sources, wanted, options, as_json=as_json)
+    return _tell(narrate_all(sources, wanted, options), as_json=as_json)
 
 
 @app.command
@@ -106,9 +100,10 @@ def up(*, port: int = 4200) -> int:
     port
         Where the server listens, when the Prefect profile names none.
     """
-    _settle_prefect()
+    from deployments.narration import settle_prefect
     from deployments.serve import up as serve
 
+    settle_prefect()
     serve(port)
     return DONE
 
@@ -138,91 +133,22 @@ async def _offers(provider: str) -> Sequence[Offer]:
         return await speaker.voices()
 
 
-def _narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any], *, as_json: bool) -> int:
-    _settle_prefect()
-    from deployments.server import connect
-    from tasks.recording import Incomplete
-
-    server = connect()
-    for source in sources:
-        _preview(source, wanted, fresh=True)  # a wrong file or voice is refused while the server is still starting
-    if server:
-        server.wait_until_healthy()
-    code, answers = DONE, []
-    for source in sources:
-        try:
-            recording = _run_narrate(source, options)
-        except Incomplete as error:
-            _complain(error)
-            recording, code = error.recording, FAILED
-        answers.append(_recording_facts(recording))
-    _answer(answers, as_json=as_json)
+def _tell(answers: Iterable["Answer"], *, as_json: bool) -> int:
+    """Tell each answer as it comes; for programs all of them as one JSON object, the last line of stdout."""
+    code, facts = DONE, []
+    for answer in answers:
+        facts.append(answer.facts)
+        if answer.error:
+            code = FAILED
+            _complain(answer.error)
+        if not as_json:
+            print("\n".join(answer.lines), flush=True)
+    if as_json:
+        print(json.dumps(facts[0] if len(facts) == 1 else {"results": facts}, ensure_ascii=False))
     return code
 
 
-def _run_narrate(source: str, options: dict[str, Any]) -> "Recording":
-    from prefect.exceptions import TerminationSignal
-
-    from deployments.display import shown
-    from flows.narrate import narrate as flow
-    from tasks.progress import WATCHED, Progress
-
-    progress = Progress()
-    WATCHED.set(progress)
-    try:
-        with shown(progress, PurePath(source).name):
-            recording: Recording = asyncio.run(flow(source, **options))
-            return recording
-    except TerminationSignal:  # what Prefect makes of SIGTERM
-        raise KeyboardInterrupt from None
-
-
-def _preview(source: str, wanted: Voice, *, fresh: bool) -> "Preview":
-    from tasks.clips import Shelf
-    from tasks.preview import preview
-
-    return asyncio.run(preview(source, wanted, Shelf(storage.home() / "shelf"), fresh=fresh))
-
-
-def _settle_prefect() -> None:
-    """The console belongs to the progress bar (Prefect's server keeps the logs), and results to our own folder."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_RESULTS_LOCAL_STORAGE_PATH", str(storage.home() / "results"))
-
-
-def _refuse_equal_names(sources: Sequence[str]) -> None:
-    for stem, count in Counter(PurePath(source).stem for source in sources).items():
-        if count > 1:
-            raise BadInput(f"{count} sources are called {stem}, and so would their recordings: speak them one by one")
-
-
-def _preview_facts(preview: "Preview") -> dict[str, Any]:
-    return {
-        "source": preview.document.source,
-        "voice": preview.voice.name,
-        "language": preview.voice.language,
-        "chunks": preview.chunks,
-        "characters": preview.characters,
-        "calls": preview.calls,
-        "expected_minutes": round(preview.expected_s / 60, 1),
-        "omissions": len(preview.document.omissions),
-    }
-
-
-def _recording_facts(recording: "Recording") -> dict[str, Any]:
-    return recording.as_json()
-
-
-def _answer(answers: list[dict[str, Any]], *, as_json: bool) -> None:
-    """Tell the results on stdout; for programs as one JSON object in the last line."""
-    if as_json:
-        print(json.dumps(answers[0] if len(answers) == 1 else {"results": answers}, ensure_ascii=False))
-        return
-    for answer in answers:
-        print("\n".join(f"{name.replace('_', ' '):>16}  {value}" for name, value in answer.items()))
-
-
-def _complain(error: Exception) -> None:
+def _complain(error: object) -> None:
     print(f"speech: {error}", file=sys.stderr)
 
 
@@ -231,14 +157,15 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or DONE
     except (CycloptsError, BadInput) as error:
-        _complain(error)
-        return WRONG
+        code, told = WRONG, str(error)
     except SpeechError as error:
-        _complain(error)
-        return FAILED
+        code, told = FAILED, str(error)
     except KeyboardInterrupt:
-        print("speech: interrupted; what was spoken is kept, the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+        code, told = INTERRUPTED, "interrupted; what was spoken is kept, the same command goes on from there"
+    _complain(told)
+    if "--json" in arguments:
+        print(json.dumps({"error": told, "exit_code": code}, ensure_ascii=False))
+    return code
 
 
 def main() -> None:

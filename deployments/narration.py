@@ -1,0 +1,116 @@
+"""`speech narrate`, once its command line is understood: refuse early, start a server, run the flow for each source."""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from blocks import storage
+from blocks.speech import BadInput, Voice
+
+if TYPE_CHECKING:
+    from tasks.preview import Preview
+    from tasks.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one source came to, for people and for programs."""
+
+    lines: tuple[str, ...]
+    facts: dict[str, Any]
+    error: str = ""
+
+
+def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) -> Iterator[Answer]:
+    """Speak the sources one after another. Raises BadInput before anything is spoken."""
+    settle_prefect()
+    from deployments.server import connect
+    from tasks.recording import Incomplete
+
+    refuse_equal_names(sources)
+    server = connect()
+    for source in sources:
+        _preview(source, wanted, fresh=True)  # a wrong file or voice is refused while the server is still starting
+    if server:
+        server.wait_until_healthy()
+    for source in sources:
+        try:
+            recording = _run_flow(source, options)
+        except Incomplete as error:
+            yield Answer((f"report    {error.recording.report}",), error.recording.as_json(), str(error))
+        else:
+            yield Answer(tuple(_describe(recording)), recording.as_json())
+
+
+def preview_all(sources: Sequence[str], wanted: Voice, *, fresh: bool) -> Iterator[Answer]:
+    """Tell what speaking the sources would take, and call nobody. Raises BadInput."""
+    for source in sources:
+        seen = _preview(source, wanted, fresh=fresh)
+        facts = {
+            "source": source,
+            "voice": seen.voice.name,
+            "language": seen.voice.language,
+            "chunks": seen.chunks,
+            "characters": seen.characters,
+            "calls": seen.calls,
+            "expected_minutes": round(seen.expected_s / 60, 1),
+            "omissions": len(seen.document.omissions),
+        }
+        duration = timedelta(seconds=round(seen.expected_s))
+        line = (
+            f"{source}: {seen.chunks} chunks, {seen.characters:,} characters, about {duration} of speech "
+            f"by {seen.voice.name}; {seen.calls} calls to make"
+        )
+        yield Answer((line,), facts)
+
+
+def settle_prefect() -> None:
+    """The console belongs to the progress bar (Prefect's server keeps the logs), and results to our own folder."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_RESULTS_LOCAL_STORAGE_PATH", str(storage.home() / "results"))
+
+
+def refuse_equal_names(sources: Sequence[str]) -> None:
+    for stem, count in Counter(PurePath(source).stem for source in sources).items():
+        if count > 1:
+            raise BadInput(f"{count} sources are called {stem}, and so would their recordings: speak them one by one")
+
+
+def _run_flow(source: str, options: dict[str, Any]) -> "Recording":
+    from prefect.exceptions import TerminationSignal
+
+    from deployments.display import shown
+    from flows.narrate import narrate
+    from tasks.progress import WATCHED, Progress
+
+    progress = Progress()
+    WATCHED.set(progress)
+    try:
+        with shown(progress, PurePath(source).name):
+            recording: Recording = asyncio.run(narrate(source, **options))
+            return recording
+    except TerminationSignal:  # what Prefect makes of SIGTERM
+        raise KeyboardInterrupt from None
+
+
+def _preview(source: str, wanted: Voice, *, fresh: bool) -> "Preview":
+    from tasks.clips import Shelf
+    from tasks.preview import preview
+
+    return asyncio.run(preview(source, wanted, Shelf(storage.home() / "shelf"), fresh=fresh))
+
+
+def _describe(recording: "Recording") -> Iterator[str]:
+    loudness = "" if recording.loudness_lufs is None else f", {recording.loudness_lufs:.1f} LUFS"
+    yield (
+        f"{recording.audio}: {timedelta(seconds=round(recording.duration_s))}{loudness}, {recording.chunks} chunks "
+        f"({recording.synthesised} spoken, {recording.reused} from the shelf)"
+    )
+    yield f"manifest  {recording.manifest_json} and .csv"
+    yield f"subtitles {recording.subtitles}"
+    yield f"report    {recording.report}"
