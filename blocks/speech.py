@@ -126,6 +126,9 @@ class Voice:
     speed: float = 1.0
     """A factor: 2.0 speaks twice as fast."""
     style: str = ""
+    """How to say it, in the provider's terms."""
+    server: str = ""
+    """Host and port of a server of one's own, which may call other speech by the same names."""
 
 
 @dataclass(frozen=True, slots=True)

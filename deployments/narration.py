@@ -35,7 +35,9 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
     refuse_equal_names(sources)
     server = connect()
     for source in sources:
-        _preview(source, wanted, fresh=True)  # a wrong file or voice is refused while the server is still starting
+        _preview(
+            source, wanted, options["server"], fresh=True
+        )  # a wrong file or voice is refused while the server is still starting
     if server:
         server.wait_until_healthy()
     for source in sources:
@@ -47,10 +49,10 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
             yield Answer(tuple(_describe(recording)), recording.as_json())
 
 
-def preview_all(sources: Sequence[str], wanted: Voice, *, fresh: bool) -> Iterator[Answer]:
+def preview_all(sources: Sequence[str], wanted: Voice, server: str, *, fresh: bool) -> Iterator[Answer]:
     """Tell what speaking the sources would take, and call nobody. Raises BadInput."""
     for source in sources:
-        seen = _preview(source, wanted, fresh=fresh)
+        seen = _preview(source, wanted, server, fresh=fresh)
         facts = {
             "source": source,
             "voice": seen.voice.name,
@@ -98,11 +100,11 @@ def _run_flow(source: str, options: dict[str, Any]) -> "Recording":
         raise KeyboardInterrupt from None
 
 
-def _preview(source: str, wanted: Voice, *, fresh: bool) -> "Preview":
+def _preview(source: str, wanted: Voice, server: str, *, fresh: bool) -> "Preview":
     from tasks.clips import Shelf
     from tasks.preview import preview
 
-    return asyncio.run(preview(source, wanted, Shelf(storage.home() / "shelf"), fresh=fresh))
+    return asyncio.run(preview(source, wanted, server, Shelf(storage.home() / "shelf"), fresh=fresh))
 
 
 def _describe(recording: "Recording") -> Iterator[str]:

@@ -18,6 +18,7 @@ import httpx
 
 from blocks import storage
 from blocks.speech import RunFailed
+from deployments.leftovers import Leftovers
 
 START_TIMEOUT_S = 120
 SETTINGS = {
@@ -48,6 +49,7 @@ class Server:
         self.api_url = f"http://127.0.0.1:{port}/api"
         self.log = storage.home() / "server.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._leftovers = Leftovers()
         environment = {**settings, **os.environ, "PREFECT_API_URL": self.api_url}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -66,6 +68,7 @@ class Server:
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if httpx.get(f"{self.api_url}/health", timeout=5).status_code == httpx.codes.OK:
+                    self._leftovers.give_back(self.api_url)
                     return
             except httpx.TransportError:
                 pass
@@ -82,6 +85,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._leftovers.close()
 
 
 def connect() -> Server | None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -32,9 +33,12 @@ def narrate(
     output: str = "speech",
     audio_format: Annotated[Literal["mp3", "m4b", "flac", "opus", "wav"], Parameter("--format")] = "mp3",
     provider: str = "espeak",
+    server: str = "",
+    model: str = "",
     voice: str = "",
     language: str = "",
     speed: float = 1.0,
+    style: str = "",
     loudness: float = -16.0,
     workers: int = 0,
     fresh: bool = False,
@@ -52,13 +56,19 @@ def narrate(
     audio_format
         The recording's format; all but wav carry chapters.
     provider
-        Who speaks.
+        Who speaks: espeak on this machine, or a service or server by its kind.
+    server
+        The base URL of the provider's API, where it is not the vendor's own.
+    model
+        A model of the provider; empty takes its default.
     voice
         A voice of the provider, by its name; empty takes the provider's voice for the language.
     language
         A language tag such as en-us, vi or cmn; empty takes the language of the voice.
     speed
         How fast to speak; 1.0 is normal.
+    style
+        How to speak, where the provider can be told.
     loudness
         The recording's loudness in LUFS.
     workers
@@ -74,16 +84,19 @@ def narrate(
         raise BadInput("which SOURCE? Name a .txt or .md file, or a URL")
     from deployments.narration import narrate_all, preview_all
 
-    wanted = Voice(provider, voice, language, speed=speed)
+    wanted = Voice(provider, voice, language, model, speed, style, urlsplit(server).netloc)
     if dry_run:
-        return _tell(preview_all(sources, wanted, fresh=fresh), as_json=as_json)
+        return _tell(preview_all(sources, wanted, server, fresh=fresh), as_json=as_json)
     options = {
         "output": output,
         "format": audio_format,
         "provider": provider,
+        "server": server,
+        "model": model,
         "voice": voice,
         "language": language,
         "speed": speed,
+        "style": style,
         "loudness": loudness,
         "workers": workers,
         "fresh": fresh,
@@ -109,17 +122,19 @@ def up(*, port: int = 4200) -> int:
 
 
 @app.command
-def voices(provider: str = "espeak", *, as_json: Annotated[bool, Parameter("--json")] = False) -> int:
+def voices(provider: str = "espeak", *, server: str = "", as_json: Annotated[bool, Parameter("--json")] = False) -> int:
     """List the voices of a provider.
 
     Parameters
     ----------
     provider
         Who speaks.
+    server
+        The base URL of the provider's API, where it is not the vendor's own.
     as_json
         End stdout with one JSON object.
     """
-    offers = asyncio.run(_offers(provider))
+    offers = asyncio.run(_offers(provider, server))
     if as_json:
         print(json.dumps({"voices": [asdict(offer) for offer in offers]}, ensure_ascii=False))
     else:
@@ -128,8 +143,8 @@ def voices(provider: str = "espeak", *, as_json: Annotated[bool, Parameter("--js
     return DONE
 
 
-async def _offers(provider: str) -> Sequence[Offer]:
-    async with opened(provider) as speaker:
+async def _offers(provider: str, server: str) -> Sequence[Offer]:
+    async with opened(provider, server) as speaker:
         return await speaker.voices()
 
 

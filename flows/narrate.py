@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar, cast
+from urllib.parse import urlsplit
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -43,9 +44,12 @@ async def narrate(
     output: str = "speech",
     format: Literal["mp3", "m4b", "flac", "opus", "wav"] = "mp3",  # noqa: A002  the name in the form
     provider: str = "espeak",
+    server: str = "",
+    model: str = "",
     voice: str = "",
     language: str = "",
     speed: float = 1.0,
+    style: str = "",
     loudness: float = -16.0,
     workers: int = 0,
     fresh: bool = False,
@@ -56,10 +60,13 @@ async def narrate(
         source: A .txt or .md file, or a URL (file://, s3://).
         output: The folder for the recording and what goes with it.
         format: The recording's format; all but wav carry chapters.
-        provider: Who speaks.
+        provider: Who speaks: espeak on this machine, or a service or server by its kind.
+        server: The base URL of the provider's API, where it is not the vendor's own.
+        model: A model of the provider; empty takes its default.
         voice: A voice of the provider, by its name; empty takes the provider's voice for the language.
         language: A language tag such as en-us, vi or cmn; empty takes the language of the voice.
         speed: How fast to speak; 1.0 is normal.
+        style: How to speak, where the provider can be told.
         loudness: The recording's loudness in LUFS.
         workers: The most calls at one time; 0 takes all that the plan allows.
         fresh: Speak everything anew, also what is on the shelf.
@@ -71,9 +78,9 @@ async def narrate(
     started, progress = time.monotonic(), WATCHED.get() or Progress()
     target = _target(source, output, format)
     check_target(target)
-    async with opened(provider) as speaker, published(progress):
+    async with opened(provider, server) as speaker, published(progress):
         progress.stage = "reading"
-        chosen = await speaker.resolve(Voice(provider, voice, language, speed=speed))
+        chosen = await speaker.resolve(Voice(provider, voice, language, model, speed, style, urlsplit(server).netloc))
         document = parse(source)
         check_script(document, chosen.language)
         chunks = chunk(sealed(document), speaker.limits, chosen.language)

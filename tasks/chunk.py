@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
+import regex
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -12,8 +13,10 @@ from tasks.cuts import best_cut, past_white, reach, speakable, tiny
 from tasks.document import Boundary, Chunk, Document, fingerprint
 from tasks.sentences import quoted_ends, sentence_ends
 
-# A word shorter than this is not said in two parts.
-UNBREAKABLE = 10
+# What has neither space nor mark in it and is shorter is not said in two parts: half a word is no speech of it, but
+# where words are not parted by spaces, a row of characters is many words.
+UNBREAKABLE, UNBREAKABLE_ROW = 40, 10
+_ROW = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
 _REMEDY = "This is a fault of the chunk stage, nothing was spoken: please report it with the text around that line."
 
@@ -38,7 +41,8 @@ def smaller(chunk: Chunk, limits: Limits, language: str) -> tuple[Chunk, ...]:
     text = chunk.text
     ends = _ends(text, Limits(len(text) // 2 + 1, 4 * len(text)), language)
     found = best_cut(text, 0, len(text) - 1, ends) if len(text) > 1 else None
-    if not found or (found[1] is Boundary.GRAPHEME and len(text) < UNBREAKABLE):
+    shortest = UNBREAKABLE_ROW if _ROW.search(text) else UNBREAKABLE
+    if not found or (found[1] is Boundary.GRAPHEME and len(text) < shortest):
         return (chunk,)
     cut, boundary = found
     if not (speakable(text[:cut]) and speakable(text[cut:])):

@@ -68,23 +68,23 @@ async def _open_one_by_one(
             granted = asyncio.Event()
             run = lane.with_options(tags=[plan.tag], task_run_name=f"lane {number} of {plan.tag}")
             asked = lanes.create_task(run(permits, granted, finished, progress))
-            await _granted_or_finished(granted, finished, plan)
+            await _granted_or_finished(granted, finished, plan, progress)
             if finished.is_set():
                 await asyncio.wait([asked], timeout=GRACE_S)
                 asked.cancel()  # it would hold up the end of the run until somebody else gives up a slot
                 return
 
 
-async def _granted_or_finished(granted: asyncio.Event, finished: asyncio.Event, plan: Plan) -> None:
+async def _granted_or_finished(granted: asyncio.Event, finished: asyncio.Event, plan: Plan, progress: Progress) -> None:
     waits = [asyncio.ensure_future(event.wait()) for event in (granted, finished)]
     try:
         done, _ = await asyncio.wait(waits, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
         if not done:
-            get_run_logger().info(
-                "Waiting for a slot of %s: another run holds it, or one that was killed less than 90 s ago.", plan.tag
-            )
+            progress.waiting = f"a slot of {plan.tag}, which another run holds"
+            get_run_logger().info("Waiting for %s (or held: one that was killed in the last 90 s)", progress.waiting)
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        progress.waiting = ""
         for wait in waits:
             wait.cancel()
 

@@ -30,9 +30,9 @@ class Preview:
     """Of speech, estimated."""
 
 
-async def preview(source: str, wanted: Voice, shelf: Shelf, *, fresh: bool = False) -> Preview:
+async def preview(source: str, wanted: Voice, server: str, shelf: Shelf, *, fresh: bool = False) -> Preview:
     """Read, check and cut a source as a run would. Raises BadInput."""
-    async with opened(wanted.provider) as provider:
+    async with opened(wanted.provider, server) as provider:
         voice = await provider.resolve(wanted)
         document = read_document(source)
         check_script(document, voice.language)

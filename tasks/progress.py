@@ -18,6 +18,8 @@ class Progress:
     failed: int = 0
     calls: int = 0
     retries: int = 0
+    waiting: str = ""
+    """What this run waits for, if for anything."""
     lanes: int = 0
     """Slots of the plan that this run holds now."""
     in_flight: int = 0
@@ -48,6 +50,8 @@ class Progress:
     def facts(self) -> str:
         """What is going on, in a few words."""
         parts = [self.stage]
+        if self.waiting:
+            parts.append(f"waiting for {self.waiting}")
         if self.rate:
             parts.append(f"{self.rate:.1f}/s")
         if self.eta_s:

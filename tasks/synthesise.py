@@ -15,7 +15,21 @@ from typing import Any
 from prefect import task
 from prefect.context import TaskRunContext
 
-from blocks.speech import Audio, BadText, CallFailed, NotSpeech, Provider, Voice
+from blocks.speech import (
+    AccountExhausted,
+    Audio,
+    BadKey,
+    BadText,
+    CallFailed,
+    Forbidden,
+    NotSpeech,
+    Provider,
+    RateLimited,
+    Refused,
+    RunFailed,
+    Unanswered,
+    Voice,
+)
 from tasks.clips import Clip, Failure, Shelf, Take
 from tasks.document import Chunk
 from tasks.progress import Progress
@@ -23,8 +37,13 @@ from tasks.verify import check_pace, measure
 
 ATTEMPTS = 4
 """Failing calls that a chunk may cost in one pass."""
-ATTEMPTS_ON_TEXT = {BadText: 1, NotSpeech: 2}
-"""The same text asked again seldom goes better; the retry stage has smaller pieces to offer."""
+ATTEMPTS_ON = {BadText: 1, Refused: 1, NotSpeech: 2, Unanswered: 2}
+"""The same text asked again seldom goes better (the retry stage has smaller pieces to offer); what may have been billed
+is asked for once more at most."""
+HOPELESS = (BadKey, Forbidden, AccountExhausted)
+"""Every other call would fail like this one."""
+PATIENCE_S = 600.0
+"""How long one chunk may be told to wait, all waits together."""
 BACKOFF_S, BACKOFF_CAP_S = 0.5, 8.0
 TASK_RUNS, TASK_RUNS_PER_S = 2000, 5
 """What one run may ask of Prefect: a task run costs the server about 25 ms of CPU, and the run itself as much."""
@@ -92,21 +111,39 @@ def deal(chunks: Sequence[Chunk], size: int, at_once: int) -> list[Sequence[Chun
 
 
 async def speak(chunk: Chunk, speaker: Speaker) -> Clip | Failure:
-    """One chunk, tried until it is proved speech or its attempts are used up."""
-    for attempt in range(1, ATTEMPTS + 1):
+    """One chunk, tried until it is proved speech or its attempts are used up; to be told to wait is no attempt.
+
+    Raises RunFailed for what no other text will change: the key, the account.
+    """
+    attempt, waited_s = 1, 0.0
+    while True:
         try:
             clip = await _speak_once(chunk.text, speaker)
+        except HOPELESS as error:
+            raise RunFailed(
+                f"{speaker.provider.name} will not go on: {error}. Mend that and run the same command again: "
+                "finished speech is kept"
+            ) from error
         except CallFailed as error:
-            failure = Failure(type(error).__name__, str(error), attempt)
-            if attempt >= ATTEMPTS_ON_TEXT.get(type(error), ATTEMPTS):
-                break
+            pause_s = _pause_s(error, attempt)
+            if isinstance(error, RateLimited) and waited_s < PATIENCE_S:
+                waited_s += pause_s
+            elif attempt < ATTEMPTS_ON.get(type(error), ATTEMPTS):
+                attempt += 1
+            else:
+                speaker.progress.failed += 1
+                return Failure(type(error).__name__, str(error), attempt)
             speaker.progress.retries += 1
-            await asyncio.sleep(random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_S * 2**attempt)))  # noqa: S311  jitter
+            await asyncio.sleep(pause_s)
         else:
             speaker.progress.spoken += 1
             return replace(clip, attempts=attempt)
-    speaker.progress.failed += 1
-    return failure
+
+
+def _pause_s(error: CallFailed, attempt: int) -> float:
+    """As long as the provider asks for and a little more; else full jitter, so that calls do not come back together."""
+    jitter = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_S * 2**attempt))  # noqa: S311  no secret
+    return jitter if error.wait_s is None else error.wait_s + jitter / 4
 
 
 async def _speak_once(text: str, speaker: Speaker) -> Clip:

@@ -83,7 +83,8 @@ def emulator_process() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def emulator(emulator_process: Emulator) -> Emulator:
-    """The same, with an empty ledger, no faults, and its first plans."""
+def emulator(emulator_process: Emulator) -> Iterator[Emulator]:
+    """The same, with an empty ledger, no faults, and its first plans; it is left so, too."""
     emulator_process.reset()
-    return emulator_process
+    yield emulator_process
+    emulator_process.reset()

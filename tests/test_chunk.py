@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocks.speech import Limits, SpeechError
-from tasks.chunk import TextLost, chunk, chunk_document, conserve, smaller, split_text
+from tasks.chunk import UNBREAKABLE, TextLost, chunk, chunk_document, conserve, smaller, split_text
 from tasks.document import Boundary, Chunk, Document, Segment, fingerprint
 from tests.scripts import FAMILY, LANGUAGES, LIMITS, kept, pieces, spoken, texts
 
@@ -130,7 +130,7 @@ def test_smaller_comes_to_an_end():
         remaining = tuple(part for piece in remaining for part in smaller(piece, Limits(1_000, 1_000), "en"))
     assert remaining == tuple(part for piece in remaining for part in smaller(piece, Limits(1_000, 1_000), "en"))
     assert fingerprint(piece.text for piece in remaining) == fingerprint([text])
-    assert max(len(piece.text) for piece in remaining) < 12
+    assert max(len(piece.text) for piece in remaining) < UNBREAKABLE
 
 
 def prose(draw: random.Random, characters: int) -> str:

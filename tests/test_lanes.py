@@ -41,13 +41,20 @@ class Scripted:
     limits = Limits(600, 2400)
 
     def __init__(
-        self, in_flight: int = 2, call_s: float = 0.05, script: Callable[[str, int], Audio | None] | None = None
+        self,
+        in_flight: int = 2,
+        call_s: float = 0.05,
+        script: Callable[[str, int], Audio | None] | None = None,
+        together: int = 0,
     ) -> None:
         self.plan = Plan("scripted", f"test-{time.monotonic_ns()}", in_flight)
         self.call_s = call_s
         self.script = script or (lambda _text, _attempt: None)
         self.calls: list[str] = []
         self.now = self.most = 0
+        self.together = together
+        """The first calls wait until there are so many: a slow machine grants the lanes late."""
+        self.gathered = asyncio.Event()
 
     async def voices(self) -> Sequence[Offer]:
         return [Offer("v", "en")]
@@ -61,6 +68,9 @@ class Scripted:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
+            if self.now >= self.together:
+                self.gathered.set()
+            await asyncio.wait_for(self.gathered.wait(), 60)
             await asyncio.sleep(self.call_s)
             return self.script(text, self.calls.count(text)) or Audio(spoken(text), "wav")
         finally:
@@ -114,7 +124,7 @@ async def slots_of(plan: Plan) -> tuple[int, int]:
 
 async def test_lanes_bound_the_calls_and_fill_them(shelf: Shelf) -> None:
     """Never more calls than lanes, as many as lanes most of the time, one take for each chunk, in order."""
-    provider, chunks, progress = Scripted(in_flight=3, call_s=0.15), sentences(40), Progress()
+    provider, chunks, progress = Scripted(in_flight=3, together=3), sentences(40), Progress()
     takes = await speak_in_lanes(chunks, provider, shelf, 3, progress)
     assert [take.chunk for take in takes] == chunks
     assert all(isinstance(take.outcome, Clip) for take in takes)
@@ -125,7 +135,7 @@ async def test_lanes_bound_the_calls_and_fill_them(shelf: Shelf) -> None:
 
 async def test_lanes_are_tagged_tasks_that_end_well(shelf: Shelf) -> None:
     """The lanes are task runs with the plan's tag, completed, and no slot stays taken."""
-    provider = Scripted(in_flight=2)
+    provider = Scripted(in_flight=2, together=2)
     await speak_in_lanes(sentences(12), provider, shelf, 2, Progress())
     assert await states_of(provider.plan.tag) == ["Completed", "Completed"]
     assert await slots_of(provider.plan) == (0, 2)

@@ -10,10 +10,11 @@ from prefect.client.orchestration import get_client
 from blocks.plans import Plan
 from blocks.providers import PROVIDERS
 from blocks.providers.espeak import Espeak
-from blocks.speech import Audio, BadText, BadVoice, Limits, Offer, Voice
+from blocks.speech import Audio, BadText, BadVoice, Limits, Offer, SpeechError, Voice
 from flows.narrate import narrate
 from tasks.encode import FORMATS
 from tasks.recording import Incomplete, Recording
+from tests.emulator.fixture import Emulator
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -132,3 +133,63 @@ async def test_what_fails_for_good_is_named_and_the_rest_kept(tmp_path: Path, mo
     assert mended.audio
     assert mended.synthesised <= 1
     assert mended.reused >= 1
+
+
+MIXED = [
+    "internal",
+    "empty",
+    "html",
+    "json",
+    "header_only",
+    "silence",
+    "cut_length",
+    "cut_chunked",
+    "cut_close",
+    "reset",
+]
+STORY = "\n\n".join(f"This is paragraph number {number}, and the keeper climbs on." for number in range(30))
+
+
+@pytest.mark.parametrize("provider", ["openai", "gemini", "cartesia", "elevenlabs", "f5", "piper"])
+async def test_whole_under_faults(
+    provider: str, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every fifth call going wrong nothing is heard: each text is spoken, and each clip was billed."""
+    monkeypatch.setenv(f"{provider.upper()}_API_KEYS", "test-key-1")
+    monkeypatch.setattr("tasks.synthesise.BACKOFF_S", 0.01)
+    # An F5 server tells of an unknown voice by a bare 500 as well: that one stops a run.
+    played = [
+        fault for fault in MIXED if fault in emulator.faults(provider) and (provider, fault) != ("f5", "internal")
+    ]
+    emulator.script(provider, *({"fault": fault, "probability": 0.02, "seed": 7 * i} for i, fault in enumerate(played)))
+    (tmp_path / "story.txt").write_text(STORY)
+    recording = await narrate(
+        str(tmp_path / "story.txt"),
+        output=str(tmp_path),
+        provider=provider,
+        server=emulator.server(provider),
+        voice="anna" if provider == "f5" else "",
+    )
+    assert recording.failures == ()
+    assert recording.calls > 30
+    good = [entry["text"] for entry in emulator.ledger(provider) if entry["billed"]]
+    assert "".join(recording.manifest["text"]) == STORY.replace("\n\n", "")
+    assert set(recording.manifest["text"]) <= set(good)
+
+
+async def test_a_wrong_key_stops_the_run_at_once(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A revoked key costs no more calls than were in flight, is told in one line, and is itself nowhere told."""
+    monkeypatch.setenv("CARTESIA_API_KEYS", "sk-secret-that-nobody-sees")
+    (tmp_path / "story.txt").write_text(STORY)
+    with pytest.raises(SpeechError) as stopped:
+        await narrate(
+            str(tmp_path / "story.txt"),
+            output=str(tmp_path),
+            provider="cartesia",
+            server=emulator.server("cartesia"),
+        )
+    assert len(str(stopped.value).splitlines()) == 1
+    assert len(emulator.ledger("cartesia")) <= 3
+    assert "sk-secret" not in f"{stopped.value!r} {caplog.text}"
