@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from blocks import storage
-from blocks.speech import BadInput, Voice
+from blocks.speech import BadInput, SpeechError, Voice
 
 if TYPE_CHECKING:
     from tasks.preview import Preview
@@ -45,12 +45,17 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
             recording = _run_flow(source, options)
         except Incomplete as error:
             yield Answer((f"report    {error.recording.report}",), error.recording.as_json(), str(error))
+        except SpeechError as error:
+            if len(sources) == 1:
+                raise
+            yield Answer((), {"source": source, "error": str(error)}, str(error))
         else:
             yield Answer(tuple(_describe(recording)), recording.as_json())
 
 
 def preview_all(sources: Sequence[str], wanted: Voice, server: str, *, fresh: bool) -> Iterator[Answer]:
     """Tell what speaking the sources would take, and call nobody. Raises BadInput."""
+    refuse_equal_names(sources)
     for source in sources:
         seen = _preview(source, wanted, server, fresh=fresh)
         facts = {
@@ -78,9 +83,13 @@ def settle_prefect() -> None:
 
 
 def refuse_equal_names(sources: Sequence[str]) -> None:
-    for stem, count in Counter(PurePath(source).stem for source in sources).items():
+    from tasks.source import name_of
+
+    for stem, count in Counter(name_of(source).stem for source in sources).items():
         if count > 1:
-            raise BadInput(f"{count} sources are called {stem}, and so would their recordings: speak them one by one")
+            raise BadInput(
+                f"{count} sources are called {stem}, and so would their recordings: give each its own --output"
+            )
 
 
 def _run_flow(source: str, options: dict[str, Any]) -> "Recording":

@@ -13,12 +13,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import IO
 
 import httpx
 
 from blocks import storage
-from blocks.speech import RunFailed
-from deployments.leftovers import Leftovers
+from blocks.speech import BadInput, RunFailed
 
 START_TIMEOUT_S = 120
 SETTINGS = {
@@ -48,10 +48,8 @@ class Server:
     def __init__(self, port: int, settings: dict[str, str]) -> None:
         self.api_url = f"http://127.0.0.1:{port}/api"
         self.log = storage.home() / "server.log"
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._leftovers = Leftovers()
         environment = {**settings, **os.environ, "PREFECT_API_URL": self.api_url}
-        with self.log.open("ab") as log:
+        with self._opened_log() as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "deployments.server", str(port)],
                 cwd=Path(__file__).parent.parent,
@@ -62,13 +60,20 @@ class Server:
                 start_new_session=True,  # Ctrl-C is the command's: it still has states to report
             )
 
+    def _opened_log(self) -> IO[bytes]:
+        """Of this server alone. Raises BadInput where SPEECH_HOME cannot be written."""
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            return self.log.open("wb")
+        except OSError as error:
+            raise BadInput(f"cannot write {self.log}: {error.strerror}; name another folder as SPEECH_HOME") from error
+
     def wait_until_healthy(self) -> None:
         """Return when it answers. Raises RunFailed when it ends or takes too long."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if httpx.get(f"{self.api_url}/health", timeout=5).status_code == httpx.codes.OK:
-                    self._leftovers.give_back(self.api_url)
                     return
             except httpx.TransportError:
                 pass
@@ -85,7 +90,6 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._leftovers.close()
 
 
 def connect() -> Server | None:
@@ -94,7 +98,8 @@ def connect() -> Server | None:
     It is still starting when this returns, and ends when the interpreter does: after Prefect's own exit handlers,
     which send it the last logs and states. To be called before Prefect is imported.
     """
-    if _may_be_named() and _named():
+    if _may_be_named() and (named := _named()):
+        _see_that_it_answers(named)
         return None
     server = Server(free_port(), {**SETTINGS, **TEMPORARY})
     atexit.register(server.stop)
@@ -109,8 +114,19 @@ def _may_be_named() -> bool:
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     profiles = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml"))
     places = [profiles, *map(Path, ["prefect.toml", "pyproject.toml", ".env"])]
-    texts = [place.read_text(errors="replace").lower() for place in places if place.is_file()]
+    texts = [place.read_text(errors="replace").lower() for place in places if os.access(place, os.R_OK)]
     return "PREFECT_API_URL" in os.environ or any("prefect" in text and "api" in text for text in texts)
+
+
+def _see_that_it_answers(api_url: str) -> None:
+    """Raises RunFailed."""
+    try:
+        httpx.get(f"{api_url}/health", timeout=10)
+    except httpx.TransportError as error:
+        raise RunFailed(
+            f"the Prefect server {api_url} does not answer ({error}): start it, or take PREFECT_API_URL out of the "
+            "environment or the Prefect profile"
+        ) from error
 
 
 def _named() -> str | None:

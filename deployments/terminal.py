@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -175,6 +176,9 @@ def run(arguments: Sequence[str]) -> int:
         code, told = WRONG, str(error)
     except SpeechError as error:
         code, told = FAILED, str(error)
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except KeyboardInterrupt:
         code, told = INTERRUPTED, "interrupted; what was spoken is kept, the same command goes on from there"
     _complain(told)

@@ -7,7 +7,7 @@ source ─parse→ Document ─chunk→ Chunks ─synthesise→ Takes ─retry�
 import asyncio
 import time
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -18,21 +18,22 @@ from prefect.utilities.annotations import opaque
 
 from blocks import storage
 from blocks.providers import opened
-from blocks.speech import Provider, Voice
+from blocks.speech import BadInput, Provider, Voice
 from tasks.artifacts import publish_units, published
 from tasks.chunk import chunk, conserve
-from tasks.clips import Failure, Shelf, Take
+from tasks.clips import Clip, Failure, Shelf, Take
 from tasks.document import Chunk, Document
 from tasks.encode import Labels
 from tasks.lanes import open_lanes
-from tasks.manifest import Run, manifest
+from tasks.manifest import Run, check_source_stays, manifest
 from tasks.merge import check_target, merge
 from tasks.parse import parse
 from tasks.progress import WATCHED, Progress
 from tasks.recording import Incomplete, Recording, recorded
-from tasks.retry import retry
+from tasks.retry import find_known, retry
 from tasks.script import check_script
-from tasks.synthesise import Speaker, find_on_shelf, synthesise_chunks
+from tasks.source import name_of
+from tasks.synthesise import Speaker, synthesise_chunks
 from tasks.timeline import Timeline, chapters, choose_rate, lay_out
 
 T = TypeVar("T")
@@ -77,11 +78,13 @@ async def narrate(
     """
     started, progress = time.monotonic(), WATCHED.get() or Progress()
     target = _target(source, output, format)
+    _check_options(loudness, workers)
     check_target(target)
+    check_source_stays(source, target)
     async with opened(provider, server) as speaker, published(progress):
         progress.stage = "reading"
         chosen = await speaker.resolve(Voice(provider, voice, language, model, speed, style, urlsplit(server).netloc))
-        document = parse(source)
+        document = await parse(source)
         check_script(document, chosen.language)
         chunks = chunk(sealed(document), speaker.limits, chosen.language)
         get_run_logger().info("%d segments in %d chunks, spoken by %s", len(document.segments), len(chunks), chosen)
@@ -113,8 +116,18 @@ def sealed(value: T) -> T:
 
 
 def _target(source: str, output: str, suffix: str) -> Path:
-    """The recording's place: the folder, and the source's name without its own suffix."""
-    return Path(output, f"{PurePosixPath(source).stem}.{suffix}").absolute()
+    """The recording's place: the folder, and the source's name without its own suffix. Raises BadInput."""
+    if not output.strip() or "://" in output:
+        raise BadInput(f"output {output!r} is no folder on this machine: name one")
+    return Path(output, f"{name_of(source).stem}.{suffix}").expanduser().absolute()
+
+
+def _check_options(loudness: float, workers: int) -> None:
+    """Raises BadInput."""
+    if not -50 <= loudness <= -5:
+        raise BadInput(f"a loudness of {loudness} LUFS is not to be had: name one from -50 to -5; -16 is usual")
+    if workers < 0:
+        raise BadInput(f"{workers} workers cannot speak: name how many calls may run at one time, or 0 for the plan's")
 
 
 async def _speak(
@@ -122,12 +135,15 @@ async def _speak(
 ) -> list[Take]:
     """A take for each chunk: from the shelf, or spoken in lanes; what failed a second time, in smaller pieces."""
     shelf = Shelf(storage.home() / "shelf")
-    found = {} if fresh else await asyncio.to_thread(find_on_shelf, chunks, voice, shelf)
-    missing = {chunk.text for chunk in chunks} - found.keys()
-    progress.total, progress.reused = len(chunks), sum(chunk.text in found for chunk in chunks)
+    found: dict[str, Clip] = {}
+    if not fresh:
+        chunks, found = await asyncio.to_thread(find_known, chunks, voice, shelf)
+    texts = {chunk.text for chunk in chunks}
+    missing = texts - found.keys()
+    progress.total, progress.reused = len(texts), len(texts) - len(missing)
     lanes = min(len(missing), speaker.plan.in_flight, workers or len(missing))
     async with open_lanes(speaker.plan, lanes, progress) as permits:
-        lane_speaker = Speaker(speaker, voice, shelf, permits, progress)
+        lane_speaker = Speaker(speaker, voice, shelf, permits, progress, fresh)
         takes = await synthesise_chunks(chunks, found, lane_speaker)
         if any(isinstance(take.outcome, Failure) for take in takes):
             takes = await retry(sealed(takes), voice.language, lane_speaker)

@@ -1,12 +1,14 @@
 """What a run shows in Prefect's UI while it goes on and when it is done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
+from prefect.logging import get_run_logger
 
 from tasks.clips import Clip, Take
 from tasks.progress import Progress
@@ -27,7 +29,7 @@ async def published(progress: Progress) -> AsyncIterator[None]:
     finally:
         publisher.cancel()
         await asyncio.wait([publisher])
-    await aupdate_progress_artifact(artifact, progress.percent, description=progress.describe())
+        await _update(artifact, progress)
 
 
 async def _publish(artifact: UUID, progress: Progress) -> None:
@@ -35,8 +37,22 @@ async def _publish(artifact: UUID, progress: Progress) -> None:
     while True:
         await asyncio.sleep(EVERY_S)
         if (now := progress.describe()) != shown:
-            await aupdate_progress_artifact(artifact, progress.percent, description=now)
+            await _update(artifact, progress)
             shown = now
+
+
+async def _update(artifact: UUID, progress: Progress) -> None:
+    with _optional():
+        await aupdate_progress_artifact(artifact, progress.percent, description=progress.describe())
+
+
+@contextmanager
+def _optional() -> Iterator[None]:
+    """A server that is away for a moment must not fail a run that gets on without it."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        get_run_logger().warning("Prefect did not take an artifact: %s", error)
 
 
 async def publish_units(takes: Sequence[Take], manifest: str) -> None:
@@ -44,11 +60,12 @@ async def publish_units(takes: Sequence[Take], manifest: str) -> None:
     ranked = sorted(enumerate(takes), key=lambda numbered: _rank(numbered[1]))
     left = max(0, len(takes) - TABLE_ROWS)
     where = f"{left} more are in {manifest}" if left else f"Also in {manifest}"
-    await acreate_table_artifact(
-        [_row(number, take) for number, take in ranked[:TABLE_ROWS]],
-        key="chunks",
-        description=f"{len(takes)} chunks, failures first. {where}",
-    )
+    with _optional():
+        await acreate_table_artifact(
+            [_row(number, take) for number, take in ranked[:TABLE_ROWS]],
+            key="chunks",
+            description=f"{len(takes)} chunks, failures first. {where}",
+        )
 
 
 def _rank(take: Take) -> int:

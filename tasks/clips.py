@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from blocks import storage
 from blocks.speech import Audio, Voice
-from tasks.document import Chunk
+from tasks.document import Boundary, Chunk, fingerprint
 
 SHELF_VERSION = 1
 """Raise it when the same text and voice should no longer give the clip that stands on old shelves."""
@@ -71,7 +72,9 @@ class Shelf:
         self.root = root
 
     def key(self, text: str, voice: Voice) -> str:
-        said = {"version": SHELF_VERSION, "text": text, "voice": asdict(voice)}
+        # What a voice does not say is left out, so that a field that is added later throws no clip away.
+        told = {name: value for name, value in asdict(voice).items() if value not in {"", 1.0}}
+        said = {"version": SHELF_VERSION, "text": text, "voice": told}
         return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def find(self, text: str, voice: Voice) -> Clip | None:
@@ -100,6 +103,23 @@ class Shelf:
         stored = {"file": sound.name, "text": text, "voice": asdict(voice), "clip": fields}
         storage.replace(facts, json.dumps(stored, ensure_ascii=False).encode())
         return placed
+
+    def put_pieces(self, text: str, voice: Voice, pieces: Sequence[Chunk]) -> None:
+        """Remember that this text is said only in these pieces."""
+        stored = [[piece.text, piece.boundary] for piece in pieces]
+        storage.replace(self._pieces(text, voice), json.dumps(stored, ensure_ascii=False).encode())
+
+    def pieces(self, text: str, voice: Voice) -> list[tuple[str, Boundary]] | None:
+        """The pieces that this text is said in, if that is known, with what ends each."""
+        try:
+            stored = json.loads(self._pieces(text, voice).read_bytes())
+            pieces = [(str(piece), Boundary(boundary)) for piece, boundary in stored]
+        except (OSError, ValueError, TypeError):
+            return None
+        return pieces if fingerprint(piece for piece, _ in pieces) == fingerprint([text]) else None
+
+    def _pieces(self, text: str, voice: Voice) -> Path:
+        return self._facts(self.key(text, voice)).with_suffix(".pieces")
 
     def _facts(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.json"

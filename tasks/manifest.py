@@ -16,7 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks import storage
-from blocks.speech import Voice
+from blocks.speech import BadInput, Voice
 from tasks.clips import Clip, Take
 from tasks.document import Document, fingerprint
 from tasks.merge import Sound
@@ -125,6 +125,14 @@ def _versions() -> dict[str, str]:
         "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
         "espeak-ng": importlib.metadata.version("espeakng-loader"),
     }
+
+
+def check_source_stays(source: str, target: Path) -> None:
+    """Raises BadInput where the recording or a file beside it would take the source's place."""
+    endings = (target.suffix, ".manifest.json", ".manifest.csv", ".srt", ".report.html")
+    own = Path(source).expanduser().absolute()
+    if any(target.with_suffix(ending) == own for ending in endings):
+        raise BadInput(f"{source} would be overwritten by what is made of it: choose another --output")
 
 
 def write_manifest(

@@ -59,12 +59,13 @@ def check_target(target: Path) -> None:
     Raises BadInput.
     """
     format_of(target)
+    longest = target.with_suffix(".manifest.json")
     try:
         if target.is_dir():
             raise BadInput(f"{target} is a folder; name a file in it")
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            target.stat()  # tells of a name that is too long
+            longest.stat()  # tells of a name that is too long
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except (OSError, ValueError) as error:

@@ -2,13 +2,13 @@
 
 # ruff: noqa: RUF001 - dashes, digits and colons of several scripts are what the patterns are about
 
+import asyncio
 import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path, PurePosixPath
 from typing import Final
 
 import regex
@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from blocks.speech import BadInput
 from tasks.document import Boundary, Document, Omission, Segment
 from tasks.markdown import cut_front_matter, read_markdown
-from tasks.source import decode, read_bytes
+from tasks.source import decode, name_of, read_bytes
 
 # Joiners of no width belong to emoji and to Persian and Indic words; the Arabic number signs are controls only by name.
 _INVISIBLE: Final = r"[[\p{Cc}\p{Cf}]--[\s\u200c\u200d\u0600-\u0605\u06dd\u08e2]]"
@@ -71,10 +71,11 @@ def read_document(source: str) -> Document:
 
     Raises BadInput for what is not there, may not be read, is no text, or holds nothing to speak.
     """
+    name = name_of(source)
+    if name.suffix.lower() in {".srt", ".vtt"}:
+        raise BadInput(f"{source} holds subtitles, whose numbers and times are no text: give a .txt or .md file")
     data = read_bytes(source)
     text, encoding = decode(data, source)
-    # A URL's query is no part of the name, and a `memory://` has no host.
-    name = PurePosixPath(re.split("[?#]", source.partition("://")[2])[0]) if "://" in source else Path(source)
     markdown = name.suffix.lower() in {".md", ".markdown"}
     text, cuts = _cut_gutenberg(text)
     if markdown:
@@ -189,6 +190,6 @@ def _refuse_unspeakable(source: str, segments: list[Segment], omissions: list[Om
 
 
 @task(name="parse", cache_policy=NO_CACHE, persist_result=False)
-def parse(source: str) -> Document:
-    """The `read_document` of a run."""
-    return read_document(source)
+async def parse(source: str) -> Document:
+    """`read_document` in a thread: a server that does not answer must not keep a run from being cancelled."""
+    return await asyncio.to_thread(read_document, source)

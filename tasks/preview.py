@@ -9,8 +9,8 @@ from tasks.chunk import chunk_document
 from tasks.clips import Shelf
 from tasks.document import Document
 from tasks.parse import read_document
+from tasks.retry import find_known
 from tasks.script import check_script
-from tasks.synthesise import find_on_shelf
 
 DENSE = "\u3040", "\ud7ff"
 """From Hiragana to Hangul: a character here is a syllable or a word."""
@@ -37,14 +37,14 @@ async def preview(source: str, wanted: Voice, server: str, shelf: Shelf, *, fres
         document = read_document(source)
         check_script(document, voice.language)
         chunks = chunk_document(document, provider.limits, voice.language)
-    texts = {chunk.text for chunk in chunks}
-    found = {} if fresh else find_on_shelf(chunks, voice, shelf)
+    said, found = (chunks, {}) if fresh else find_known(chunks, voice, shelf)
+    texts = {chunk.text for chunk in said}
     return Preview(
         document=document,
         voice=voice,
         chunks=len(chunks),
         characters=sum(len(chunk.text) for chunk in chunks),
-        calls=len(texts) - len(found),
+        calls=len(texts - found.keys()),
         expected_s=round(expected_s(chunk.text for chunk in chunks) / voice.speed, 1),
     )
 

@@ -12,7 +12,7 @@ class Progress:
 
     stage: str = "starting"
     total: int = 0
-    """Chunks of the document."""
+    """Distinct chunks of the document: what stands twice is spoken once."""
     reused: int = 0
     spoken: int = 0
     failed: int = 0

@@ -13,6 +13,7 @@ from blocks.speech import RunFailed
 from tasks.clips import Failure, Take
 from tasks.document import Document
 from tasks.manifest import Manifest
+from tasks.rows import read_rows
 
 EMBEDDED_BYTES = 20_000_000
 """A longer recording would make the notebook file itself slow: it is linked instead."""
@@ -56,8 +57,8 @@ class Recording(BaseModel):
 
     @property
     def manifest(self) -> pd.DataFrame:
-        """A row for each chunk and for each piece of the source that became none, read from the CSV."""
-        return pd.read_csv(self.manifest_csv)
+        """A row for each chunk and for each piece of the source that became none."""
+        return read_rows(Path(self.manifest_csv))
 
     def _repr_html_(self) -> str:
         if not self.audio:

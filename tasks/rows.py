@@ -4,6 +4,7 @@ import hashlib
 import heapq
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -152,3 +153,12 @@ def compose_csv(table: pd.DataFrame) -> str:
     for name in table.columns[table.dtypes == "string"]:
         safe[name] = table[name].mask(table[name].str.startswith(_FORMULA), "'" + table[name])
     return safe.to_csv(index=False, lineterminator="\n")
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The table that `compose_csv` wrote, with its types and without the apostrophes."""
+    table = pd.read_csv(path, dtype=COLUMNS, keep_default_na=False, na_values=[""])
+    for name in table.columns[table.dtypes == "string"]:
+        guarded = table[name].str.startswith(tuple(f"'{first}" for first in _FORMULA)).fillna(value=False)
+        table[name] = table[name].mask(guarded, table[name].str[1:])
+    return table

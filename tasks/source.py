@@ -2,7 +2,7 @@
 
 import re
 from codecs import getincrementaldecoder
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 import chardet
@@ -64,6 +64,13 @@ _BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 _LOST: Final = re.compile("[\0\x1b\ufffd\ud800-\udfff]")
 
 
+def name_of(source: str) -> PurePath:
+    """The path that tells a source's name and suffix: of a URL without its query, host or fragment."""
+    if "://" not in source:
+        return Path(source)
+    return PurePosixPath(re.split("[?#]", source.partition("://")[2])[0])
+
+
 def read_bytes(source: str) -> bytes:
     """The bytes of a path (`~` is the home folder) or of any URL that fsspec reads, at most LARGEST.
 
@@ -74,7 +81,9 @@ def read_bytes(source: str) -> bytes:
     try:
         data = _fetch(source)
     except FileNotFoundError as error:
-        raise BadInput(f"{source} was not found: check how it is spelt") from error
+        # fsspec says so of a server that does not answer, too.
+        remedy = "check the address, and that its server answers" if "://" in source else "check how it is spelt"
+        raise BadInput(f"{source} was not found: {remedy}") from error
     except IsADirectoryError as error:
         raise BadInput(f"{source} is a folder: name a file in it") from error
     except PermissionError as error:
@@ -92,7 +101,10 @@ def read_bytes(source: str) -> bytes:
 
 def _fetch(source: str) -> bytes:
     if "://" not in source:
-        with Path(source).expanduser().open("rb") as file:
+        path = Path(source).expanduser()
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise BadInput(f"{source} is no file: write the text into one first")
+        with path.open("rb") as file:
             return file.read(LARGEST + 1)
     import fsspec  # noqa: PLC0415 - its import takes longer than reading most files
 

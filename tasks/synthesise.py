@@ -58,6 +58,8 @@ class Speaker:
     shelf: Shelf
     permits: asyncio.Semaphore
     progress: Progress
+    fresh: bool = False
+    """Whether what stands on the shelf is spoken anew."""
 
 
 def find_on_shelf(chunks: Iterable[Chunk], voice: Voice, shelf: Shelf) -> dict[str, Clip]:

@@ -10,9 +10,10 @@ from prefect.client.orchestration import get_client
 from blocks.plans import Plan
 from blocks.providers import PROVIDERS
 from blocks.providers.espeak import Espeak
-from blocks.speech import Audio, BadText, BadVoice, Limits, Offer, SpeechError, Voice
+from blocks.speech import Audio, BadInput, BadText, BadVoice, Limits, Offer, SpeechError, Voice
 from flows.narrate import narrate
 from tasks.encode import FORMATS
+from tasks.progress import WATCHED, Progress
 from tasks.recording import Incomplete, Recording
 from tests.emulator.fixture import Emulator
 
@@ -133,6 +134,45 @@ async def test_what_fails_for_good_is_named_and_the_rest_kept(tmp_path: Path, mo
     assert mended.audio
     assert mended.synthesised <= 1
     assert mended.reused >= 1
+
+
+async def test_what_was_said_in_pieces_costs_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that goes well only in pieces is remembered so: the second run makes no call, and counts to the end."""
+
+    async def breathless(self: Espeak, text: str, voice: Voice) -> Audio:
+        if len(text) > 60:
+            raise BadText("too long for one breath")
+        return await spoken(self, text, voice)
+
+    spoken = Espeak.synthesise
+    monkeypatch.setattr(Espeak, "synthesise", breathless)
+    paragraph = "The keeper climbed the stairs again. He counted each of them under his breath: one, two, three."
+    (tmp_path / "story.txt").write_text(f"{paragraph}\n\nHello.\n\n{paragraph}\n\nHello.")
+    progress = Progress()
+    WATCHED.set(progress)
+    first = await narrate(str(tmp_path / "story.txt"), output=str(tmp_path))
+    assert first.failures == ()
+    assert (progress.failed, progress.done) == (0, progress.total)
+    WATCHED.set(None)
+    again = await narrate(str(tmp_path / "story.txt"), output=str(tmp_path))
+    assert (again.calls, again.synthesised, again.duration_s) == (0, 0, first.duration_s)
+
+
+async def test_the_source_stays(tmp_path: Path) -> None:
+    """No file that a run makes takes its source's place."""
+    source = tmp_path / "story.manifest.json"
+    source.write_text("A story in an odd file.")
+    with pytest.raises(BadInput, match="overwritten"):
+        await narrate(str(tmp_path / "story.mp3"), output=str(tmp_path))
+    assert source.read_text() == "A story in an odd file."
+
+
+async def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Texts that look like nothing or like a formula are in the table as they were spoken."""
+    (tmp_path / "odd.txt").write_text("None.\n\n-5 degrees.\n\nNA")
+    recording = await narrate(str(tmp_path / "odd.txt"), output=str(tmp_path))
+    assert list(recording.manifest["text"]) == ["None.", "-5 degrees.", "NA"]
+    assert str(recording.manifest["reused"].dtype) == "boolean"
 
 
 MIXED = [

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from deployments.terminal import DONE, INTERRUPTED, WRONG
+from deployments.server import free_port
+from deployments.terminal import DONE, FAILED, INTERRUPTED, WRONG
 
 STORY = """# The lamp
 
@@ -105,6 +106,12 @@ BAD = {
     "no source": ([], "SOURCE"),
     "output is a file": (["story.txt", "--output", "story.txt"], "story.txt"),
     "Chinese in English": (["chinese.txt"], "Han"),
+    "subtitles": (["film.srt"], "film.srt"),
+    "fewer than no workers": (["story.txt", "--workers=-3"], "-3"),
+    "deafening": (["story.txt", "--loudness=50"], "50"),
+    "output on S3": (["story.txt", "--output", "s3://bucket/x"], "s3://bucket/x"),
+    "output of no name": (["story.txt", "--output", ""], "output"),
+    "name too long": ([f"{'n' * 245}.txt"], "name too long"),
     "two of one name": (["story.txt", "other/story.txt"], "story"),
 }
 
@@ -120,6 +127,8 @@ def test_bad_input(
     arguments, named = BAD[case]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "story.txt").write_text("A story.")
+    (tmp_path / "film.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHello.\n")
+    (tmp_path / f"{'n' * 245}.txt").write_text("A story.")
     (tmp_path / "empty.txt").touch()
     (tmp_path / "blank.txt").write_text(" \n\t\n")
     (tmp_path / "symbols.txt").write_text("*** 🙂 --- ♪\n")
@@ -128,9 +137,19 @@ def test_bad_input(
     before = sorted(tmp_path.rglob("*"))
     assert run(["narrate", *arguments]) == WRONG
     told = capsys.readouterr().err
-    assert named in told
+    assert named.lower() in told.lower()
     assert len(told.strip().splitlines()) == 1, told
-    assert sorted(tmp_path.rglob("*")) == before
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "speech"] == before
+
+
+def test_a_server_that_is_not_there(speech: Speech, environment: dict[str, str], tmp_path: Path) -> None:
+    """A profile that names a server which does not answer is told in one line, at once."""
+    (tmp_path / "story.txt").write_text("A story.")
+    environment["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
+    done = speech("narrate", "story.txt")
+    assert done.returncode == FAILED
+    assert "PREFECT_API_URL" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def start(environment: dict[str, str], tmp_path: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
