@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import urlsplit
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -85,7 +84,7 @@ def narrate(
         raise BadInput("which SOURCE? Name a .txt or .md file, or a URL")
     from deployments.narration import narrate_all, preview_all
 
-    wanted = Voice(provider, voice, language, model, speed, style, urlsplit(server).netloc)
+    wanted = Voice(provider, voice, language, model, speed, style)
     if dry_run:
         return _tell(preview_all(sources, wanted, server, fresh=fresh), as_json=as_json)
     options = {

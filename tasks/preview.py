@@ -1,7 +1,8 @@
 """What a run would do, found out without a call: for `--dry-run`, and to refuse bad input before anything starts."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from blocks.providers import opened
 from blocks.speech import Voice
@@ -33,7 +34,7 @@ class Preview:
 async def preview(source: str, wanted: Voice, server: str, shelf: Shelf, *, fresh: bool = False) -> Preview:
     """Read, check and cut a source as a run would. Raises BadInput."""
     async with opened(wanted.provider, server) as provider:
-        voice = await provider.resolve(wanted)
+        voice = await provider.resolve(replace(wanted, server=urlsplit(server).netloc))
         document = read_document(source)
         check_script(document, voice.language)
         chunks = chunk_document(document, provider.limits, voice.language)

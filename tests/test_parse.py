@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF001 - texts in several scripts are what a parser is for
 
+import asyncio
 import os
 import re
 import string
@@ -378,7 +379,7 @@ def test_example():
     assert [segment.level for segment in document.segments if segment.level] == [1, 2, 2, 2, 2]
     assert [omission.reason for omission in document.omissions] == ["front matter", "scene break"]
     assert 1300 < sum(len(text.split()) for text in texts(document)) < 1700
-    assert parse.fn(str(EXAMPLE)) == document
+    assert asyncio.run(parse.fn(str(EXAMPLE))) == document
 
 
 # --- encodings
