@@ -58,3 +58,17 @@ def test_flow_files_keep_their_names_and_annotations() -> None:
     for path in (ROOT / "flows").glob("[!_]*.py"):
         assert path.stem not in {*FLOORS, "prefect", "pandas", "httpx", "pydub", "pysrt", "s3fs"}
         assert "from __future__ import annotations" not in path.read_text()
+
+
+def test_the_terminal_and_the_form_say_the_same() -> None:
+    """What an option does is told in the same words on the command line and in Prefect's form."""
+    from prefect.utilities.callables import parameter_schema
+
+    from deployments.terminal import narrate as command
+    from flows.narrate import narrate as flow
+
+    told = " ".join((command.__doc__ or "").split())
+    fields = parameter_schema(flow.fn).properties
+    assert len(fields) > 10
+    for name, field in fields.items():
+        assert name == "source" or field["description"] in told, name
