@@ -1,12 +1,11 @@
 """What vendors' answers have in common: messages in many envelopes, times to wait, and what a bare status means."""
 
-import json
 import math
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from blocks.speech import (
     AccountExhausted,
@@ -22,6 +21,7 @@ from blocks.speech import (
     RateLimited,
     Refused,
     Unreachable,
+    Usage,
 )
 
 Blame = CallFailed | BadVoice
@@ -47,37 +47,22 @@ _KINDS: dict[int, type[CallFailed]] = {
 _NO_SUCH_PLACE = {404, 405, 410}
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an answer tells of its call, whether it holds speech or not."""
+
+    billed: Billed = Billed.YES
+    request_id: str = ""
+    usage: Usage | None = None
+
+
+PAID = Receipt()
+
+
 def told(words: object, limit: int = MESSAGE) -> str:
     """On one line, and no longer than `limit`."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(words)[: 4 * limit]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def parsed(body: bytes) -> Any:
-    """The JSON of a body; None where it is none."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def at(value: Any, *path: str | int) -> Any:
-    """What stands in decoded JSON under names and places; None where the way ends before."""
-    for step in path:
-        if isinstance(step, str):
-            value = value.get(step) if isinstance(value, dict) else None
-        else:
-            value = value[step] if isinstance(value, list) and len(value) > step else None
-    return value
-
-
-def word(value: Any) -> str:
-    """A string of decoded JSON; anything else is empty."""
-    return value if isinstance(value, str) else ""
-
-
-def items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def text_of(body: bytes) -> str:
@@ -129,11 +114,12 @@ def blamed(
     billed: Billed = Billed.NO,
     wait_s: float | None = None,
     request_id: str = "",
+    usage: Usage | None = None,
 ) -> Blame:
     """One of the tree, with all that its class can hold."""
     if issubclass(kind, BadVoice):
         return kind(message)
-    return kind(message, billed=billed, wait_s=wait_s, request_id=told(request_id))
+    return kind(message, billed=billed, wait_s=wait_s, request_id=told(request_id), usage=usage)
 
 
 def by_status(status: int) -> tuple[type[CallFailed] | type[BadVoice], Billed]:

@@ -18,9 +18,9 @@ def tags(line: str) -> frozenset[str]:
 
 
 LANGUAGES = tags(
-    "af am ar az be bg bn ca ceb cs da de el en es et eu fa fi fil fr gl gu ha he hi hr ht hu hy id is it ja jv ka km "
-    "kn ko kok la lb lo lt lv mai mg mk ml mn mr ms my ne nl no or pa pl ps pt ro ru sd si sk sl sq sr sv sw ta te th "
-    "tr uk ur uz vi zh zu"
+    "af am ar as az be bg bn bs ca ceb cs cy da de el en es et eu fa fi fil fr ga gl gu ha he hi hr ht hu hy id is it "
+    "ja jv ka kk km kn ko kok ky la lb ln lo lt lv mai mg mk ml mn mr ms my ne nl no ny or pa pl ps pt ro ru sd si sk "
+    "sl so sq sr sv sw ta te th tr uk ur uz vi zh zu"
 )
 """What the large multilingual voices read between them."""
 

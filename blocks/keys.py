@@ -6,6 +6,11 @@ import re
 from blocks.speech import BadInput
 
 
+def variable_of(provider: str) -> str:
+    """Where the environment holds a provider's keys."""
+    return f"{provider.upper()}_API_KEYS"
+
+
 def keys_from(variable: str) -> tuple[tuple[str, str], ...]:
     """(account, key) pairs, in order; the account is empty where none is named. Empty when the variable is not set.
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from blocks.blame import parsed
-from blocks.speech import Audio, Billed, NotSpeech
+from blocks.answers import parsed
+from blocks.blame import PAID, Receipt
+from blocks.speech import Audio, NotSpeech
 
 Kind = Literal["wav", "flac", "mp3", "ogg", "json", "markup", ""]
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
@@ -37,21 +38,21 @@ def sniff(body: bytes) -> Kind:
     return "json" if body[:64].lstrip()[:1] in (b"{", b"[") else "markup" if body[:64].lstrip()[:1] == b"<" else ""
 
 
-def audio(body: bytes, *, pcm_rate: int = 0, billed: Billed = Billed.YES, request_id: str = "") -> Audio:
+def audio(body: bytes, receipt: Receipt = PAID, *, pcm_rate: int = 0) -> Audio:
     """One whole sound file. Raises NotSpeech.
 
     `pcm_rate` is for bodies that were declared as headerless PCM (16 bits, little-endian, mono): samples a second.
     """
     kind = sniff(body)
     if kind == "wav":
-        body = true_wav(body, billed, request_id)
+        body = true_wav(body, receipt)
     elif pcm_rate and parsed(body) is None:
-        kind, body = "wav", wav(body, Shape(pcm_rate), billed, request_id)
+        kind, body = "wav", wav(body, Shape(pcm_rate), receipt)
     form = _FORMATS.get(kind)
     if form is None:
         thing = {"json": "JSON", "markup": "a page of markup"}.get(kind, "no known sound file")
-        raise NotSpeech(f"the answer of {len(body)} bytes is {thing}", billed=billed, request_id=request_id)
-    return Audio(body, form, request_id)
+        raise _unsound(f"the answer of {len(body)} bytes is {thing}", receipt)
+    return Audio(body, form, receipt.request_id, receipt.usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,10 @@ class Shape:
         return self.channels * (self.bits // 8)
 
 
-def wav(samples: bytes, shape: Shape, billed: Billed = Billed.YES, request_id: str = "") -> bytes:
+def wav(samples: bytes, shape: Shape, receipt: Receipt = PAID) -> bytes:
     """A WAV file around raw samples. Raises NotSpeech for none, or for half of one."""
     if not samples or len(samples) % shape.frame:
-        raise NotSpeech(
-            f"{len(samples)} bytes are no whole number of {shape.bits}-bit samples",
-            billed=billed,
-            request_id=request_id,
-        )
+        raise _unsound(f"{len(samples)} bytes are no whole number of {shape.bits}-bit samples", receipt)
     head = struct.pack(
         "<4sI4s4sIHHIIHH4sI",
         *(b"RIFF", len(samples) + 36, b"WAVE", b"fmt ", 16, shape.tag, shape.channels, shape.rate),
@@ -86,28 +83,31 @@ def wav(samples: bytes, shape: Shape, billed: Billed = Billed.YES, request_id: s
     return head + samples
 
 
-def true_wav(body: bytes, billed: Billed = Billed.YES, request_id: str = "") -> bytes:
+def true_wav(body: bytes, receipt: Receipt = PAID) -> bytes:
     """The same sound under a head with true sizes. Raises NotSpeech when it is cut, empty or no PCM."""
     shape, samples, stated = unpacked(body)
     if shape is None or not samples:
-        raise NotSpeech(f"the WAV file of {len(body)} bytes holds no sound", billed=billed, request_id=request_id)
+        raise _unsound(f"the WAV file of {len(body)} bytes holds no sound", receipt)
     if stated > len(samples):
-        reason = f"the WAV file is cut: {len(samples)} of {stated} bytes of sound came"
-        raise NotSpeech(reason, billed=billed, request_id=request_id)
-    return wav(samples, shape, billed, request_id)
+        raise _unsound(f"the WAV file is cut: {len(samples)} of {stated} bytes of sound came", receipt)
+    return wav(samples, shape, receipt)
 
 
-def joined(parts: Sequence[bytes], pcm_rate: int, billed: Billed, request_id: str = "") -> bytes:
+def joined(parts: Sequence[bytes], pcm_rate: int, receipt: Receipt = PAID) -> bytes:
     """One WAV file out of several WAV or PCM pieces of one stream. Raises NotSpeech."""
     if len(parts) == 1 and sniff(parts[0]) == "wav":
-        return true_wav(parts[0], billed, request_id)
+        return true_wav(parts[0], receipt)
     shape, samples = Shape(pcm_rate), b""
     for part in parts:
         if sniff(part) == "wav":
-            own, part = unpacked(true_wav(part, billed, request_id))[:2]  # noqa: PLW2901 - the sound is what it is for
+            own, part = unpacked(true_wav(part, receipt))[:2]  # noqa: PLW2901 - the sound is what it is for
             shape = own or shape
         samples += part
-    return wav(samples, shape, billed, request_id)
+    return wav(samples, shape, receipt)
+
+
+def _unsound(reason: str, receipt: Receipt) -> NotSpeech:
+    return NotSpeech(reason, billed=receipt.billed, request_id=receipt.request_id, usage=receipt.usage)
 
 
 def unpacked(body: bytes) -> tuple[Shape | None, bytes, int]:

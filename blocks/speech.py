@@ -46,6 +46,14 @@ class Billed(StrEnum):
     UNKNOWN = "unknown"
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a provider says it billed for one call, in the units of its price list: characters, credits or tokens."""
+
+    input: int = 0
+    output: int = 0
+
+
 class CallFailed(SpeechError):
     """Never holds a key, nor a text or an answer at length."""
 
@@ -56,9 +64,11 @@ class CallFailed(SpeechError):
         billed: Billed = Billed.NO,
         wait_s: float | None = None,
         request_id: str = "",
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.billed = billed
+        self.usage = usage
         self.wait_s = wait_s
         """How long the provider asks to be left alone, seconds from now; None if it does not tell."""
         self.request_id = request_id
@@ -157,6 +167,8 @@ class Audio:
     data: bytes
     format: Literal["wav", "flac", "mp3", "ogg"]
     request_id: str = ""
+    usage: Usage | None = None
+    """None where the provider does not tell."""
 
 
 class Provider(Protocol):

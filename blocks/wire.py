@@ -1,17 +1,21 @@
 """HTTP as every adapter speaks it: pooled connections, one deadline for a call, and the network's failures by name.
 
-An Answer is whatever came back, of any status; who is to blame for it is the adapter's to say (see `blocks.blame`).
+An Answer is whatever came back; who is to blame for one without success is the adapter's to say (see `blocks.blame`).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from blocks.blame import told
+from blocks.blame import Blame, told
 from blocks.speech import BadInput, Billed, CallFailed, NotSpeech, Unanswered, Unreachable
+
+Classify = Callable[[int, Mapping[str, str], bytes], Blame]
+"""Who is at fault for an answer of this status, these headers and this body."""
 
 _CONNECT_S = 15.0
 _IDLE_S = 60.0
@@ -37,24 +41,28 @@ class Answer:
 
 
 class Wire:
-    """One server. Belongs to the event loop that it is first used on.
+    """One server. Belongs to the event loop that it is first used on. `secret` is the key; None where none is taken.
 
-    No request is sent twice and no redirect followed: both could pay a second time.
+    No paid request is sent twice and no redirect followed: both could pay a second time.
     """
 
     def __init__(
         self,
         provider: str,
         server: str,
+        classify: Classify,
         headers: Mapping[str, str] | None = None,
         *,
-        secret: str = "",
+        secret: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.provider = provider
         self.server = check_server(server)
+        self.scheme = urlsplit(server).scheme
+        self._classify = classify
         self._secret = secret
-        self._closed = False
+        self.closed = False
+        self.keyed = secret is not None
         self._deadlines: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -82,14 +90,16 @@ class Wire:
         params: Mapping[str, str] | None = None,
     ) -> Answer:
         """The whole answer, of any status. Raises Unreachable, Unanswered, or NotSpeech for an unreadable encoding."""
-        if self._closed:
+        if self.closed:
             raise Unreachable(f"{self.provider} was closed before it could speak.")
         try:
             async with asyncio.timeout(deadline_s) as deadline:
                 self._enter(deadline)
                 response = await self._client.request(method, self.server + path, json=json, params=params)
+            if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+                raise httpx.ProxyError("the proxy wants a name and a password (407)")
         except TimeoutError as error:
-            reason = "it was closed" if self._closed else f"no whole answer in {deadline_s:.0f} s"
+            reason = "it was closed" if self.closed else f"no whole answer in {deadline_s:.0f} s"
             raise self._unanswered(reason) from error
         except httpx.DecodingError as error:
             reason = f"{self.provider} sent a body that does not decode: {told(str(error))}"
@@ -100,15 +110,38 @@ class Wire:
             self._leave(deadline)
         return self._whole(response)
 
+    async def post(
+        self,
+        path: str,
+        json: object,
+        *,
+        deadline_s: float,
+        params: Mapping[str, str] | None = None,
+        also: Container[int] = (),
+    ) -> Answer:
+        """An answer of status 200, or of one in `also`. Raises for every other as the adapter classifies it."""
+        return self._good(await self.ask("POST", path, json=json, params=params, deadline_s=deadline_s), also)
+
+    async def get(
+        self, path: str, *, deadline_s: float, params: Mapping[str, str] | None = None, also: Container[int] = ()
+    ) -> Answer:
+        """The same of a free call."""
+        return self._good(await self.ask("GET", path, params=params, deadline_s=deadline_s), also)
+
     async def close(self) -> None:
         """End all calls, which fail; later ones fail too."""
-        self._closed = True
+        self.closed = True
         now = asyncio.get_running_loop().time()
         for deadline in self._deadlines:
             if not deadline.expired():
                 deadline.reschedule(now)
         await self._idle.wait()
         await self._client.aclose()
+
+    def _good(self, answer: Answer, also: Container[int]) -> Answer:
+        if answer.status != httpx.codes.OK and answer.status not in also:
+            raise self._classify(answer.status, answer.headers, answer.body)
+        return answer
 
     def _enter(self, deadline: asyncio.Timeout) -> None:
         self._deadlines.add(deadline)
@@ -135,7 +168,7 @@ class Wire:
             return Unreachable(f"{self.provider} was not called: the request does not fit HTTP.")
         reason = told(str(error)) or type(error).__name__
         if not isinstance(error, _NOTHING_SENT):
-            return self._unanswered(reason)
+            return self._unanswered(reason.rstrip("."))
         remedy = "check --server and the network"
         if isinstance(error, httpx.ProxyError):
             remedy = "check HTTPS_PROXY and ALL_PROXY"
@@ -143,11 +176,25 @@ class Wire:
             remedy = "name your own certificate authority in SSL_CERT_FILE"
         elif "ssl" in reason.lower():
             remedy = "does this port speak http instead of https?"
+        elif self._proxied():
+            remedy = "check --server, and the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names"
         return Unreachable(f"{self.provider} cannot be reached at {self.server}: {reason}; {remedy}.")
+
+    def _proxied(self) -> bool:
+        """Whether the environment puts a proxy between us and the server."""
+        host = urlsplit(self.server).hostname or ""
+        return bool(getproxies().keys() & {self.scheme, "all"}) and not proxy_bypass(host)
 
     def _unanswered(self, reason: str) -> Unanswered:
         message = f"{self.provider} at {self.server} did not answer in full: {reason}."
         return Unanswered(message, billed=Billed.UNKNOWN)
+
+
+def lasts(error: BaseException | None) -> bool:
+    """Whether the network's failure comes again however often one tries: of TLS, or of a proxy."""
+    if isinstance(error, httpx.ConnectError):
+        return "ssl" in str(error).lower()
+    return isinstance(error, httpx.ProxyError | httpx.UnsupportedProtocol | httpx.LocalProtocolError)
 
 
 def check_server(url: str) -> str:

@@ -66,12 +66,13 @@ def preview_all(sources: Sequence[str], wanted: Voice, server: str, *, fresh: bo
             "characters": seen.characters,
             "calls": seen.calls,
             "expected_minutes": round(seen.expected_s / 60, 1),
+            "cost_usd": seen.cost_usd and [round(bound, 4) for bound in seen.cost_usd],
             "omissions": len(seen.document.omissions),
         }
         duration = timedelta(seconds=round(seen.expected_s))
         line = (
             f"{source}: {seen.chunks} chunks, {seen.characters:,} characters, about {duration} of speech "
-            f"by {seen.voice.name}; {seen.calls} calls to make"
+            f"by {seen.voice.name}; {seen.calls} calls to make{_expected_cost(seen.cost_usd)}"
         )
         yield Answer((line,), facts)
 
@@ -125,3 +126,25 @@ def _describe(recording: "Recording") -> Iterator[str]:
     yield f"manifest  {recording.manifest_json} and .csv"
     yield f"subtitles {recording.subtitles}"
     yield f"report    {recording.report}"
+    if recording.flagged:
+        yield f"suspect   {recording.flagged} clips stand out from their voice: the report names them, listen to them"
+    if told := _cost(recording):
+        yield f"spent     {told}"
+
+
+def _expected_cost(usd: tuple[float, float] | None) -> str:
+    if usd is None:
+        return ", at a price that is not known here"
+    return f", for {usd[0]:.2f} to {usd[1]:.2f} USD at list prices" if usd[1] else ""
+
+
+def _cost(recording: "Recording") -> str:
+    """In words; empty for what nobody charges for."""
+    if recording.cost_usd is None:
+        return "an amount that is not known here: no price is listed for this model"
+    parts = [f"{recording.cost_usd:.4f} USD at list prices"] if recording.cost_usd else []
+    if recording.wasted_usd:
+        parts.append(f"{recording.wasted_usd:.4f} of it for answers that were no use")
+    if recording.unknown_usd:
+        parts.append(f"at most {recording.unknown_usd:.4f} more for calls that nobody answered")
+    return ", ".join(parts)

@@ -41,6 +41,7 @@ def narrate(
     style: str = "",
     loudness: float = -16.0,
     workers: int = 0,
+    suspects: Literal["keep", "fail"] = "keep",
     fresh: bool = False,
     dry_run: bool = False,
     as_json: Annotated[bool, Parameter("--json")] = False,
@@ -73,6 +74,8 @@ def narrate(
         The recording's loudness in LUFS.
     workers
         The most calls at one time; 0 takes all that the plan allows.
+    suspects
+        What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
     fresh
         Speak everything anew, also what is on the shelf.
     dry_run
@@ -99,6 +102,7 @@ def narrate(
         "style": style,
         "loudness": loudness,
         "workers": workers,
+        "suspects": suspects,
         "fresh": fresh,
     }
     return _tell(narrate_all(sources, wanted, options), as_json=as_json)

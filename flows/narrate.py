@@ -1,7 +1,7 @@
 """A document becomes one recording and its manifest: the main path, and the place to start reading.
 
-source ─parse→ Document ─chunk→ Chunks ─synthesise→ Takes ─retry→ Takes ─lay out→ Timeline ─merge→ Recording
-                                                                                     └────→ Manifest
+source ─parse→ Document ─chunk→ Chunks ─synthesise→ ─retry→ ─retake→ Takes ─lay out→ Timeline ─merge→ Recording
+                                                                                        └────→ Manifest
 """
 
 import asyncio
@@ -25,11 +25,13 @@ from tasks.clips import Clip, Failure, Shelf, Take
 from tasks.document import Chunk, Document
 from tasks.encode import Labels
 from tasks.lanes import open_lanes
+from tasks.ledger import Ledger
 from tasks.manifest import Run, check_source_stays, manifest
 from tasks.merge import check_target, merge
 from tasks.parse import parse
 from tasks.progress import WATCHED, Progress
 from tasks.recording import Incomplete, Recording, recorded
+from tasks.retake import Policy, doubtful, retake
 from tasks.retry import find_known, retry
 from tasks.script import check_script
 from tasks.source import name_of
@@ -53,6 +55,7 @@ async def narrate(
     style: str = "",
     loudness: float = -16.0,
     workers: int = 0,
+    suspects: Literal["keep", "fail"] = "keep",
     fresh: bool = False,
 ) -> Recording:
     """Speak a text or Markdown file, whole, into one recording with its manifest, subtitles and report.
@@ -70,6 +73,7 @@ async def narrate(
         style: How to speak, where the provider can be told.
         loudness: The recording's loudness in LUFS.
         workers: The most calls at one time; 0 takes all that the plan allows.
+        suspects: What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
         fresh: Speak everything anew, also what is on the shelf.
 
     Raises:
@@ -81,6 +85,7 @@ async def narrate(
     _check_options(loudness, workers)
     check_target(target)
     check_source_stays(source, target)
+    ledger = Ledger(storage.home() / "ledger" / f"{flow_run.id}.jsonl")
     async with opened(provider, server) as speaker, published(progress):
         progress.stage = "reading"
         chosen = await speaker.resolve(Voice(provider, voice, language, model, speed, style, urlsplit(server).netloc))
@@ -89,7 +94,7 @@ async def narrate(
         chunks = chunk(sealed(document), speaker.limits, chosen.language)
         get_run_logger().info("%d segments in %d chunks, spoken by %s", len(document.segments), len(chunks), chosen)
         progress.stage = "speaking"
-        takes = await _speak(chunks, speaker, chosen, progress, workers=workers, fresh=fresh)
+        takes = await _speak(chunks, speaker, chosen, progress, ledger, workers, suspects, fresh=fresh)
         conserve(document, [take.chunk for take in takes])
         progress.stage = "merging"
         whole = not any(isinstance(take.outcome, Failure) for take in takes)
@@ -99,8 +104,8 @@ async def narrate(
             if timeline
             else None
         )
-        settings = {"format": format, "loudness": loudness, "workers": workers, "fresh": fresh}
-        run = Run(str(flow_run.id), settings, progress.calls, progress.retries)
+        settings = {"format": format, "loudness": loudness, "workers": workers, "suspects": suspects, "fresh": fresh}
+        run = Run(str(flow_run.id), settings, progress.calls, progress.retries, ledger)
         written = manifest(sealed(document), chosen, sealed(takes), sealed(timeline), sealed(sound), run, target)
         await publish_units(takes, str(written.csv))
         progress.stage = "done"
@@ -131,9 +136,17 @@ def _check_options(loudness: float, workers: int) -> None:
 
 
 async def _speak(
-    chunks: Sequence[Chunk], speaker: Provider, voice: Voice, progress: Progress, *, workers: int, fresh: bool
+    chunks: Sequence[Chunk],
+    provider: Provider,
+    voice: Voice,
+    progress: Progress,
+    ledger: Ledger,
+    workers: int,
+    policy: Policy,
+    *,
+    fresh: bool,
 ) -> list[Take]:
-    """A take for each chunk: from the shelf, or spoken in lanes; what failed a second time, in smaller pieces."""
+    """A take for each chunk, from the shelf or spoken in lanes; what failed in smaller pieces, what is odd again."""
     shelf = Shelf(storage.home() / "shelf")
     found: dict[str, Clip] = {}
     if not fresh:
@@ -141,12 +154,15 @@ async def _speak(
     texts = {chunk.text for chunk in chunks}
     missing = texts - found.keys()
     progress.total, progress.reused = len(texts), len(texts) - len(missing)
-    lanes = min(len(missing), speaker.plan.in_flight, workers or len(missing))
-    async with open_lanes(speaker.plan, lanes, progress) as permits:
-        lane_speaker = Speaker(speaker, voice, shelf, permits, progress, fresh)
-        takes = await synthesise_chunks(chunks, found, lane_speaker)
+    wanted = len(missing) or len(doubtful([Take(chunk, found[chunk.text]) for chunk in chunks], policy))
+    lanes = min(wanted, provider.plan.in_flight, workers or wanted)
+    async with open_lanes(provider.plan, lanes, progress) as permits:
+        speaker = Speaker(provider, voice, shelf, permits, progress, ledger, fresh)
+        takes = await synthesise_chunks(chunks, found, speaker)
         if any(isinstance(take.outcome, Failure) for take in takes):
-            takes = await retry(sealed(takes), voice.language, lane_speaker)
+            takes = await retry(sealed(takes), voice.language, speaker)
+        if doubtful(takes, policy):
+            takes = await retake(sealed(takes), speaker, policy)
     return takes
 
 

@@ -30,6 +30,8 @@ class Clip:
     peak_dbfs: float
     rms_dbfs: float
     """Over the speech, without its silent edges."""
+    pitch_hz: float = 0.0
+    """Of the voice; 0 where it cannot be told."""
     flags: tuple[str, ...] = ()
     """What is odd about it but was accepted."""
     attempts: int = 1
@@ -96,13 +98,19 @@ class Shelf:
     def put(self, text: str, voice: Voice, audio: Audio, clip: Clip) -> Clip:
         """Commit a verified clip; it is there wholly or not at all. Returns it with its place."""
         facts = self._facts(self.key(text, voice))
-        sound = facts.with_suffix(f".{audio.format}")
+        # Not over an earlier take of the same text: that one counts until the new facts stand.
+        sound = facts.with_name(f"{facts.stem}.{clip.sha256[:8]}.{audio.format}")
         storage.replace(sound, audio.data)
         placed = replace(clip, uri=str(sound))
+        self.keep(text, voice, placed)
+        return placed
+
+    def keep(self, text: str, voice: Voice, placed: Clip) -> None:
+        """Let this clip, which stands here, be the one of its text. Another take of it is left to be pruned."""
+        facts, sound = self._facts(self.key(text, voice)), Path(placed.uri)
         fields = {name: value for name, value in asdict(placed).items() if name not in {"uri", "reused"}}
         stored = {"file": sound.name, "text": text, "voice": asdict(voice), "clip": fields}
         storage.replace(facts, json.dumps(stored, ensure_ascii=False).encode())
-        return placed
 
     def put_pieces(self, text: str, voice: Voice, pieces: Sequence[Chunk]) -> None:
         """Remember that this text is said only in these pieces."""

@@ -19,9 +19,11 @@ from blocks import storage
 from blocks.speech import BadInput, Voice
 from tasks.clips import Clip, Take
 from tasks.document import Document, fingerprint
+from tasks.ledger import Ledger
 from tasks.merge import Sound
 from tasks.report import compose_report
 from tasks.rows import compose_csv, rows
+from tasks.spend import Spend, costs_usd
 from tasks.subtitles import Cue, compose_srt, readable
 from tasks.timeline import Timeline
 
@@ -37,6 +39,7 @@ class Run:
     calls: int
     """That were made to the provider, failed ones too."""
     retries: int
+    ledger: Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def summary(
             "duration_s": sound and round(sound.duration_s, 6),
         },
         "conservation": hashes | {"equal": hashes["document"] == hashes["chunks"]},
-        "spend": {"cost_usd": 0.0},
+        "spend": asdict(Spend.of(run.ledger.entries, voice)) | {"ledger": str(run.ledger.path)},
         "loudness": sound
         and {
             "target_lufs": run.settings["loudness"],
@@ -149,7 +152,7 @@ def write_manifest(
     Raises RunFailed.
     Without a recording there is no `.srt`, and one that stands there from an earlier run stays, as its recording does.
     """
-    table = rows(document, voice, takes, timeline)
+    table = rows(document, voice, takes, timeline, costs_usd(run.ledger.entries))
     directory, stem = target.parent, target.stem
     facts = summary(document, voice, takes, sound, run, directory)
     manifest = Manifest(

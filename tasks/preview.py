@@ -1,22 +1,18 @@
 """What a run would do, found out without a call: for `--dry-run`, and to refuse bad input before anything starts."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from blocks.prices import price_of
 from blocks.providers import opened
 from blocks.speech import Voice
 from tasks.chunk import chunk_document
 from tasks.clips import Shelf
 from tasks.document import Document
+from tasks.pace import expected_s
 from tasks.parse import read_document
 from tasks.retry import find_known
 from tasks.script import check_script
-
-DENSE = "\u3040", "\ud7ff"
-"""From Hiragana to Hangul: a character here is a syllable or a word."""
-CPS, DENSE_CPS = 15.0, 4.5
-"""Characters a second of ordinary speech, for an estimate; the manifest has the true ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +25,8 @@ class Preview:
     """Distinct chunks that are not on the shelf."""
     expected_s: float
     """Of speech, estimated."""
+    cost_usd: tuple[float, float] | None
+    """What the calls cost, at least and at most, when all go well; None where no price is known."""
 
 
 async def preview(source: str, wanted: Voice, server: str, shelf: Shelf, *, fresh: bool = False) -> Preview:
@@ -39,21 +37,15 @@ async def preview(source: str, wanted: Voice, server: str, shelf: Shelf, *, fres
         check_script(document, voice.language)
         chunks = chunk_document(document, provider.limits, voice.language)
     said, found = (chunks, {}) if fresh else find_known(chunks, voice, shelf)
-    texts = {chunk.text for chunk in said}
+    missing = {chunk.text for chunk in said} - found.keys()
+    price = price_of(voice)
+    characters = sum(map(len, missing))
     return Preview(
         document=document,
         voice=voice,
         chunks=len(chunks),
         characters=sum(len(chunk.text) for chunk in chunks),
-        calls=len(texts - found.keys()),
+        calls=len(missing),
         expected_s=round(expected_s(chunk.text for chunk in chunks) / voice.speed, 1),
+        cost_usd=price.range_usd(characters, expected_s(missing) / voice.speed) if price else None,
     )
-
-
-def expected_s(texts: Iterable[str]) -> float:
-    """How long these texts take to say at normal speed, roughly."""
-    dense = total = 0
-    for text in texts:
-        dense += sum(DENSE[0] <= character <= DENSE[1] for character in text)
-        total += len(text)
-    return dense / DENSE_CPS + (total - dense) / CPS

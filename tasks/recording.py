@@ -53,6 +53,14 @@ class Recording(BaseModel):
     failures: tuple[Unspoken, ...]
     calls: int
     retries: int
+    flagged: int
+    """Clips that are odd, and in the recording all the same."""
+    cost_usd: float | None
+    """Billed for certain in this run, at list prices; None where no price is known."""
+    wasted_usd: float | None
+    """Of that, for answers that are not in the recording."""
+    unknown_usd: float | None
+    """At most so much more, for calls that nobody answered."""
     elapsed_s: float
 
     @property
@@ -111,6 +119,10 @@ def recorded(manifest: Manifest, takes: Sequence[Take], document: Document, elap
         ),
         calls=totals["calls"],
         retries=totals["retries"],
+        flagged=totals["flagged"],
+        cost_usd=facts["spend"]["cost_usd"],
+        wasted_usd=facts["spend"]["wasted_usd"],
+        unknown_usd=facts["spend"]["unknown_usd"],
         elapsed_s=round(elapsed_s, 2),
     )
 

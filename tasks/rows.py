@@ -2,7 +2,7 @@
 
 import hashlib
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,21 @@ FLAG_SEPARATOR = "; "
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def rows(document: Document, voice: Voice, takes: Sequence[Take], timeline: Timeline | None) -> pd.DataFrame:
+def rows(
+    document: Document,
+    voice: Voice,
+    takes: Sequence[Take],
+    timeline: Timeline | None,
+    costs_usd: Mapping[str, float | None],
+) -> pd.DataFrame:
     """One row for each chunk, in order, and one for each omission, where it stood in the source.
 
     Without a timeline nothing has a start or an end. With one, it has a placement for each take that is a Clip.
+    What this run was billed for a text, by its SHA-256, stands in the first row of the text.
     """
+    unpaid = dict(costs_usd)
     spans = _spans(takes, timeline)
-    spoken = (_chunk_row(number, document, voice, take, next(spans)) for number, take in enumerate(takes))
+    spoken = (_chunk_row(number, document, voice, take, next(spans), unpaid) for number, take in enumerate(takes))
     omitted = map(_omission_row, document.omissions)
     in_order = heapq.merge(omitted, spoken, key=itemgetter("source_line"))
     return pd.DataFrame(list(in_order), columns=list(COLUMNS)).astype(COLUMNS)
@@ -85,9 +93,15 @@ def _spans(takes: Sequence[Take], timeline: Timeline | None) -> Iterator[tuple[f
 
 
 def _chunk_row(
-    number: int, document: Document, voice: Voice, take: Take, span: tuple[float | None, float | None]
+    number: int,
+    document: Document,
+    voice: Voice,
+    take: Take,
+    span: tuple[float | None, float | None],
+    unpaid: dict[str, float | None],
 ) -> dict[str, Any]:
     chunk, segment = take.chunk, document.segments[take.chunk.segment]
+    digest = hashlib.sha256(chunk.text.encode()).hexdigest()
     return {
         "segment": chunk.segment,
         "chunk": number,
@@ -95,14 +109,14 @@ def _chunk_row(
         "section": segment.section,
         "text": chunk.text,
         "chars": len(chunk.text),
-        "text_sha256": hashlib.sha256(chunk.text.encode()).hexdigest(),
+        "text_sha256": digest,
         "provider": voice.provider,
         "model": voice.model,
         "voice": voice.name,
         "language": voice.language,
         "speed": voice.speed,
         "attempts": take.outcome.attempts,
-        "cost_usd": 0.0,
+        "cost_usd": unpaid.pop(digest, 0.0),
         "start_s": span[0],
         "end_s": span[1],
     } | (

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from blocks.speech import NotSpeech
+from tasks.pitch import pitch_hz
 
 WINDOW_S = 0.005
 EDGE_DB = -40.0
@@ -39,6 +40,8 @@ class Measure:
     peak_dbfs: float
     rms_dbfs: float
     """Over the speech."""
+    pitch_hz: float
+    """Of the vowels; 0 where it cannot be told."""
 
     @property
     def speech_s(self) -> float:
@@ -46,7 +49,7 @@ class Measure:
 
 
 def measure(data: bytes) -> Measure:
-    """Decode a whole sound file. Raises NotSpeech when it does not decode, is empty or is silent."""
+    """Decode a whole sound file. Raises NotSpeech when it does not decode, is empty, is silent or holds no numbers."""
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             # Integers are three times as fast to measure, but of a float file they are all zero.
@@ -57,6 +60,8 @@ def measure(data: bytes) -> Measure:
     if not len(sound):
         raise NotSpeech(f"the sound file of {len(data)} bytes holds no sample")
     mono = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1).astype(sound.dtype)
+    if full == 1 and not np.isfinite(mono).all():
+        raise NotSpeech(f"the sound file of {len(data)} bytes holds samples that are no numbers")
     start, end = speech_bounds(mono, rate)
     speech = mono[start:end].astype(np.float32, copy=False)
     mean = float(speech.mean())  # a constant offset is loud on a meter and silent to an ear
@@ -64,7 +69,7 @@ def measure(data: bytes) -> Measure:
     rms = dbfs(math.sqrt(max(0.0, float(speech @ speech) / len(speech) - mean * mean)) / full)
     if rms < SILENCE_DBFS:
         raise NotSpeech(f"silence: {rms:.0f} dBFS over {len(mono) / rate:.2f} s")
-    return Measure(rate, len(mono), start, end, round(peak, 2), round(rms, 2))
+    return Measure(rate, len(mono), start, end, round(peak, 2), round(rms, 2), pitch_hz(speech, rate))
 
 
 def speech_bounds(mono: "np.ndarray[Any, np.dtype[Any]]", rate: int) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import soundfile
 from blocks.speech import Voice
 from tasks.clips import Clip, Failure, Take
 from tasks.document import Boundary, Chunk, Document, Omission, Segment
+from tasks.ledger import Ledger
 from tasks.manifest import Run
 from tasks.merge import Sound
 from tasks.timeline import Placement, Timeline
@@ -59,7 +60,13 @@ def run(
         "takes": takes,
         "timeline": timeline if recorded else None,
         "sound": _sound(directory / f"{stem}.wav", length) if recorded else None,
-        "run": Run("quiet-otter", {"format": "wav", "loudness": -16.0}, calls=4, retries=2),
+        "run": Run(
+            "quiet-otter",
+            {"format": "wav", "loudness": -16.0},
+            calls=4,
+            retries=2,
+            ledger=Ledger(directory / "ledger.jsonl"),
+        ),
         "target": directory / f"{stem}.wav",
     }
 

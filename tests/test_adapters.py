@@ -1,5 +1,6 @@
 """Each adapter against its vendor's answers as the vendor documents them: the request, the sound, and every refusal."""
 
+import asyncio
 import base64
 import json
 import logging
@@ -12,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocks.providers import cartesia, elevenlabs, f5, gemini, gemini_blame, open_provider, openai, piper
+from blocks.providers import cartesia, elevenlabs, f5, gemini, gemini_blame, gemini_voices, open_provider, openai, piper
 from blocks.speech import (
     AccountExhausted,
+    BadInput,
     BadKey,
     BadText,
     BadVoice,
@@ -28,6 +30,7 @@ from blocks.speech import (
     Refused,
     SpeechError,
     Unanswered,
+    Usage,
     Voice,
 )
 from tests.adapters import KEY, Vendor, pcm, raised, refusal, sound, told_by, wav
@@ -424,6 +427,16 @@ async def test_openai_has_voices_by_model():
             await provider.resolve(wrong)
 
 
+async def test_openai_snapshots_speak_as_their_model():
+    """A dated model has the voices and the style of the one without a date."""
+    vendor = Vendor({"/v1/models": {"data": [{"id": "gpt-4o-mini-tts-2025-12-15"}]}}, [sound(wav(pcm()))])
+    provider = openai.OpenAI(key=KEY, transport=vendor.transport)
+    voice = await provider.resolve(Voice("openai", "verse", style="calm"))
+    assert voice.model == "gpt-4o-mini-tts-2025-12-15"
+    with pytest.raises(BadVoice):
+        await provider.resolve(Voice("openai", "nobody"))
+
+
 @pytest.mark.parametrize(
     "body", [sound(b"\xff\xfb\x90\x00" + b"\0" * 400), sound(b"ID3\x04" + b"\0" * 400)], ids=["sync", "ID3"]
 )
@@ -486,9 +499,9 @@ async def test_openai_edge_tts_lists_elsewhere():
 
 
 async def test_a_wrong_key_is_known_before_the_first_paid_call():
-    """The free listing proves the key."""
+    """The free listing proves the key: one that is wrong is wrong input, told with its variable."""
     vendor = Vendor({"/v1/models": refusal(401, complaint("invalid_api_key"))})
-    with pytest.raises(BadKey):
+    with pytest.raises(BadInput, match="check OPENAI_API_KEYS"):
         await openai.OpenAI(key=KEY, transport=vendor.transport).resolve(Voice("openai"))
 
 
@@ -561,6 +574,30 @@ async def test_gemini_refusals(answer, kind, billed, wait_s):
     check(await asked("gemini", answer), kind, billed, wait_s)
 
 
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        (gemini_answer(wav(pcm())), Usage(3, 16)),
+        (gemini_answer(wav(pcm()), tokens=0), Usage(3, 0)),
+        (gemini_answer(finish="OTHER", tokens=402), Usage(3, 402)),
+        (gemini_answer(wav(pcm()), finish="MAX_TOKENS"), Usage(3, 16)),
+        (gemini_answer(finish="SAFETY"), Usage(3, 16)),
+        (gemini_answer(wav(b"")), Usage(3, 16)),
+        (gemini_answer(wav(pcm())[:-99]), Usage(3, 16)),
+        (gemini_answer(finish="SAFETY", tokens=0), None),
+        (gemini_answer(wav(pcm()), usageMetadata={"promptTokenCount": -1, "candidatesTokenCount": "many"}), None),
+        (gemini_answer(wav(pcm()), usageMetadata={"promptTokenCount": True, "candidatesTokenCount": 9**99}), None),
+        (gemini_answer(wav(pcm()), usageMetadata=None), None),
+        (refusal(503, {}), None),
+    ],
+)
+async def test_gemini_tells_its_tokens(answer, usage):
+    """Tokens of text and sound are told of whatever was billed, speech or not; nonsense and the unbilled have none."""
+    provider = gemini.Gemini(key=KEY, transport=replace(gemini_vendor(), answers=[answer]).transport)
+    spoken_or_failed = await asyncio.gather(spoken(provider, Voice("gemini")), return_exceptions=True)
+    assert spoken_or_failed[0].usage == usage
+
+
 @pytest.mark.parametrize("ids", [(DAY,), (MINUTE, DAY), (DAY, MINUTE)])
 def test_gemini_quota_of_the_day_waits_for_midnight(ids):
     """A short RetryInfo beside a quota of the day is not believed: the day ends at midnight in California."""
@@ -620,6 +657,18 @@ async def test_gemini_parts_are_joined():
         assert (await spoken(provider, Voice("gemini"))).data == wav(pcm())
 
 
+async def test_gemini_mp3_under_another_name():
+    """MP3 that is said to be WAV is MP3; samples that are said to be PCM are never taken for it."""
+    vendor = gemini_vendor()
+    for answer, form in (
+        (gemini_answer(b"ID3\x04" + b"\0" * 99), "mp3"),
+        (gemini_answer(b"\xff\xfb" + pcm(), kind="audio/L16;codec=pcm;rate=24000"), "wav"),
+    ):
+        vendor.answers = [answer]
+        provider = gemini.Gemini(key=KEY, transport=vendor.transport)
+        assert (await spoken(provider, Voice("gemini"))).format == form
+
+
 async def test_gemini_without_metadata_is_asked_once_more_and_remembered(caplog):
     """A server that does not know speechMetadata is asked once without it, then always; the loss is logged."""
     vendor = gemini_vendor()
@@ -633,6 +682,21 @@ async def test_gemini_without_metadata_is_asked_once_more_and_remembered(caplog)
     vendor.answers = [refusal(400, unknown)]
     check(await raised(lambda: spoken(provider, Voice("gemini", style="calm"))), BadText)
     assert len(vendor.paid) == 4
+
+
+def test_gemini_language_codes():
+    """A bare tag gets the region that Google documents for it; a named region stays."""
+    documented = {
+        "en": "en-US",
+        "zh": "cmn-CN",
+        "pt": "pt-BR",
+        "ta": "ta-IN",
+        "uk": "uk-UA",
+        "ro": "ro-RO",
+        "vi": "vi-VN",
+    }
+    assert {tag: gemini_voices.code_of(tag) for tag in documented} == documented
+    assert [gemini_voices.code_of(tag) for tag in ("en-GB", "zh-TW", "sw", "mul")] == ["en-GB", "zh-TW", "sw", ""]
 
 
 async def test_gemini_has_no_speed():
@@ -846,6 +910,20 @@ async def test_elevenlabs_request():
     assert audio.request_id == "e-1"
     await spoken(provider, Voice("elevenlabs", language="de"), "Hallo")
     assert vendor.body == {"text": "Hallo", "model_id": "eleven_multilingual_v2"}
+
+
+@pytest.mark.parametrize(
+    ("cost", "usage"),
+    [("12", Usage(12)), ("0", Usage(0)), ("-1", None), ("1.5", None), ("9" * 99, None), ("², ", None), ("", None)],
+)
+async def test_elevenlabs_tells_its_cost(cost, usage):
+    """The characters billed stand in a header, beside speech and beside what is none; nonsense is no cost."""
+    headers = {"character_cost": cost} if cost.isascii() else {}
+    for body in (wav(pcm()), b""):
+        vendor = replace(elevenlabs_vendor(), answers=[sound(body, **headers)])
+        provider = elevenlabs.ElevenLabs(key=KEY, transport=vendor.transport)
+        (met,) = await asyncio.gather(spoken(provider, Voice("elevenlabs")), return_exceptions=True)
+        assert met.usage == usage
 
 
 async def test_elevenlabs_choices():

@@ -39,6 +39,11 @@ def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "shelf")
 
 
+def facts_of(placed: Clip) -> Path:
+    """Where the shelf has written what it knows of a clip."""
+    return Path(placed.uri.rsplit(".", 2)[0] + ".json")
+
+
 def test_put_and_find(shelf: Shelf) -> None:
     """What was put is found, marked as reused and free of charge."""
     placed = shelf.put("Hello.", VOICE, AUDIO, CLIP)
@@ -81,7 +86,7 @@ def test_a_cut_sound_is_not_there(tmp_path_factory: pytest.TempPathFactory, cut:
 def test_cut_facts_are_not_there(tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes) -> None:
     """Facts that are cut or overwritten never raise: the clip is just not there."""
     shelf = Shelf(tmp_path_factory.mktemp("shelf"))
-    facts = Path(shelf.put("Hello.", VOICE, AUDIO, CLIP).uri).with_suffix(".json")
+    facts = facts_of(shelf.put("Hello.", VOICE, AUDIO, CLIP))
     facts.write_bytes(facts.read_bytes()[:cut] + junk)
     assert shelf.find("Hello.", VOICE) is None
 
@@ -96,7 +101,7 @@ def test_one_flipped_bit(shelf: Shelf) -> None:
 def test_a_sound_without_facts_is_not_there(shelf: Shelf) -> None:
     """A run killed between the two files has not committed."""
     placed = shelf.put("Hello.", VOICE, AUDIO, CLIP)
-    Path(placed.uri).with_suffix(".json").unlink()
+    facts_of(placed).unlink()
     assert shelf.find("Hello.", VOICE) is None
 
 
@@ -111,7 +116,7 @@ def test_the_shelf_may_move(tmp_path: Path) -> None:
 
 def test_facts_of_a_newer_version_are_not_trusted(shelf: Shelf) -> None:
     """Facts with a field that this version does not know count as missing."""
-    facts = Path(shelf.put("Hello.", VOICE, AUDIO, CLIP).uri).with_suffix(".json")
+    facts = facts_of(shelf.put("Hello.", VOICE, AUDIO, CLIP))
     stored = json.loads(facts.read_bytes())
     stored["clip"]["new"] = 1
     facts.write_text(json.dumps(stored))

@@ -1,91 +1,23 @@
 """Lanes, permits and the attempt loop, against a real Prefect server and a voice that does as it is told."""
 
 import asyncio
-import io
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 from prefect import flow
 from prefect.client.orchestration import get_client
 
 from blocks.plans import Plan
-from blocks.speech import Audio, BadText, EngineFailed, Limits, NotSpeech, Offer, Voice
+from blocks.speech import BadText
 from tasks.clips import Clip, Failure, Shelf, Take
-from tasks.document import Boundary, Chunk
+from tasks.document import Chunk
 from tasks.lanes import open_lanes
 from tasks.progress import Progress
 from tasks.retry import retry
-from tasks.synthesise import Speaker, find_on_shelf, group_size, speak, synthesise_chunks
+from tasks.synthesise import find_on_shelf, group_size, synthesise_chunks
+from tests.scripted import VOICE, Scripted, chunks_of, sentences, speaker_of
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-VOICE = Voice("scripted", "v", "en")
-
-
-def spoken(text: str) -> bytes:
-    """A sound as long as the text would take to say."""
-    rng = np.random.default_rng(len(text))
-    data = io.BytesIO()
-    soundfile.write(data, rng.uniform(-0.3, 0.3, 16_000 * max(4, len(text)) // 15), 16_000, format="WAV")
-    return data.getvalue()
-
-
-class Scripted:
-    """A provider whose calls take a given time and go wrong as a script says."""
-
-    name = "scripted"
-    limits = Limits(600, 2400)
-
-    def __init__(
-        self,
-        in_flight: int = 2,
-        call_s: float = 0.05,
-        script: Callable[[str, int], Audio | None] | None = None,
-        together: int = 0,
-    ) -> None:
-        self.plan = Plan("scripted", f"test-{time.monotonic_ns()}", in_flight)
-        self.call_s = call_s
-        self.script = script or (lambda _text, _attempt: None)
-        self.calls: list[str] = []
-        self.now = self.most = 0
-        self.together = together
-        """The first calls wait until there are so many: a slow machine grants the lanes late."""
-        self.gathered = asyncio.Event()
-
-    async def voices(self) -> Sequence[Offer]:
-        return [Offer("v", "en")]
-
-    async def resolve(self, voice: Voice) -> Voice:
-        return voice
-
-    async def synthesise(self, text: str, voice: Voice) -> Audio:
-        assert voice == VOICE
-        self.calls.append(text)
-        self.now += 1
-        self.most = max(self.most, self.now)
-        try:
-            if self.now >= self.together:
-                self.gathered.set()
-            await asyncio.wait_for(self.gathered.wait(), 60)
-            await asyncio.sleep(self.call_s)
-            return self.script(text, self.calls.count(text)) or Audio(spoken(text), "wav")
-        finally:
-            self.now -= 1
-
-    async def close(self) -> None:
-        pass
-
-
-def chunks_of(*texts: str) -> list[Chunk]:
-    return [Chunk(text, 0, Boundary.SENTENCE) for text in texts]
-
-
-def sentences(count: int) -> list[Chunk]:
-    return chunks_of(*(f"This is the sentence with the number {number} in it." for number in range(count)))
 
 
 @flow(name="lanes-test")
@@ -94,7 +26,7 @@ async def speak_in_lanes(
 ) -> list[Take]:
     found = find_on_shelf(chunks, VOICE, shelf)
     async with open_lanes(provider.plan, lanes, progress) as permits:
-        return await synthesise_chunks(chunks, found, Speaker(provider, VOICE, shelf, permits, progress))
+        return await synthesise_chunks(chunks, found, speaker_of(provider, shelf, permits, progress))
 
 
 @pytest.fixture
@@ -193,52 +125,6 @@ async def test_a_second_run_calls_nobody(shelf: Shelf) -> None:
     assert [isinstance(take.outcome, Clip) and take.outcome.reused for take in takes] == [True] * 5 + [False]
 
 
-def fails_until(attempt: int, error: Exception) -> Callable[[str, int], Audio | None]:
-    def script(_text: str, count: int) -> None:
-        if count < attempt:
-            raise error
-
-    return script
-
-
-async def speak_alone(provider: Scripted, shelf: Shelf, text: str = "Here is one sentence to say.") -> Clip | Failure:
-    permits = asyncio.Semaphore(1)
-    return await speak(chunks_of(text)[0], Speaker(provider, VOICE, shelf, permits, Progress()))
-
-
-async def test_an_engine_that_fails_is_asked_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three failures of the engine are forgiven, and the clip tells its four attempts."""
-    monkeypatch.setattr("tasks.synthesise.BACKOFF_S", 0.001)
-    clip = await speak_alone(Scripted(script=fails_until(4, EngineFailed("signal 11"))), shelf)
-    assert isinstance(clip, Clip)
-    assert clip.attempts == 4
-
-
-@pytest.mark.parametrize(
-    ("error", "calls"),
-    [(EngineFailed("signal 11"), 4), (NotSpeech("silence"), 2), (BadText("no words"), 1)],
-    ids=lambda value: type(value).__name__,
-)
-async def test_attempts_are_bounded(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, error: Exception, calls: int
-) -> None:
-    """Each kind of failure has its number of calls, and the failure names its kind, reason and attempts."""
-    monkeypatch.setattr("tasks.synthesise.BACKOFF_S", 0.001)
-    provider = Scripted(script=fails_until(99, error))
-    failure = await speak_alone(provider, shelf)
-    assert failure == Failure(type(error).__name__, str(error), calls)
-    assert len(provider.calls) == calls
-
-
-@pytest.mark.parametrize("data", [b"", b"<html>", spoken("x")[:44]], ids=["nothing", "html", "header only"])
-async def test_no_answer_is_believed_unseen(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    """An answer that is no speech is not a clip, and nothing of it is on the shelf."""
-    monkeypatch.setattr("tasks.synthesise.BACKOFF_S", 0.001)
-    failure = await speak_alone(Scripted(script=lambda _text, _count: Audio(data, "wav")), shelf)
-    assert isinstance(failure, Failure)
-    assert not list(shelf.root.rglob("*.*"))
-
-
 async def test_what_failed_whole_is_said_in_pieces(shelf: Shelf) -> None:
     """A text that breaks the engine is cut until only the part at fault is left, and all else is spoken."""
 
@@ -252,7 +138,7 @@ async def test_what_failed_whole_is_said_in_pieces(shelf: Shelf) -> None:
     @flow(name="retry-test")
     async def speak_and_retry() -> list[Take]:
         async with open_lanes(provider.plan, 1, Progress()) as permits:
-            speaker = Speaker(provider, VOICE, shelf, permits, Progress())
+            speaker = speaker_of(provider, shelf, permits)
             return await retry(await synthesise_chunks(chunks_of(text), {}, speaker), "en", speaker)
 
     takes = await speak_and_retry()

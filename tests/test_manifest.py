@@ -29,7 +29,7 @@ ROWS = ("document", "voice", "takes", "timeline")
 
 
 def table(made: dict[str, Any]) -> pd.DataFrame:
-    return rows(*(made[name] for name in ROWS))
+    return rows(*(made[name] for name in ROWS), {})
 
 
 def no_constants(name: str) -> None:

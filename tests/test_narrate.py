@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
 
@@ -175,6 +176,7 @@ async def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
     assert str(recording.manifest["reused"].dtype) == "boolean"
 
 
+VENDORS = ["openai", "gemini", "cartesia", "elevenlabs", "f5", "piper"]
 MIXED = [
     "internal",
     "empty",
@@ -190,31 +192,102 @@ MIXED = [
 STORY = "\n\n".join(f"This is paragraph number {number}, and the keeper climbs on." for number in range(30))
 
 
-@pytest.mark.parametrize("provider", ["openai", "gemini", "cartesia", "elevenlabs", "f5", "piper"])
+@pytest.mark.parametrize("provider", VENDORS)
 async def test_whole_under_faults(
     provider: str, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of every fifth call going wrong nothing is heard: each text is spoken, and each clip was billed."""
-    monkeypatch.setenv(f"{provider.upper()}_API_KEYS", "test-key-1")
-    monkeypatch.setattr("tasks.synthesise.BACKOFF_S", 0.01)
     # An F5 server tells of an unknown voice by a bare 500 as well: that one stops a run.
     played = [
         fault for fault in MIXED if fault in emulator.faults(provider) and (provider, fault) != ("f5", "internal")
     ]
     emulator.script(provider, *({"fault": fault, "probability": 0.02, "seed": 7 * i} for i, fault in enumerate(played)))
-    (tmp_path / "story.txt").write_text(STORY)
-    recording = await narrate(
+    recording = await narrated(provider, emulator, tmp_path, monkeypatch)
+    assert recording.failures == ()
+    assert recording.calls > 30
+    good = [entry["text"] for entry in emulator.ledger(provider) if entry["billed"]]
+    assert "".join(recording.manifest["text"]) == STORY.replace("\n\n", "")
+    assert set(recording.manifest["text"]) <= set(good)
+
+
+async def narrated(
+    provider: str, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str = STORY
+) -> Recording:
+    """The story by the emulator's provider of this name."""
+    monkeypatch.setenv(f"{provider.upper()}_API_KEYS", "test-key-1")
+    monkeypatch.setattr("tasks.attempts.BACKOFF_S", 0.01)
+    (tmp_path / "story.txt").write_text(text)
+    return await narrate(
         str(tmp_path / "story.txt"),
         output=str(tmp_path),
         provider=provider,
         server=emulator.server(provider),
         voice="anna" if provider == "f5" else "",
     )
-    assert recording.failures == ()
+
+
+@pytest.mark.parametrize("fault", ["third", "wrong_rate", "fallback_voice"])
+@pytest.mark.parametrize("provider", VENDORS)
+async def test_less_than_was_asked_for_is_said_again(
+    provider: str, fault: str, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every fifth answer that is whole speech, but a third of it, too fast, or another voice's, nothing is heard."""
+    emulator.script(provider, {"fault": fault, "every": 5})
+    recording = await narrated(provider, emulator, tmp_path, monkeypatch)
+    last = {entry["text"]: entry["outcome"] for entry in emulator.ledger(provider)}
+    wrong = {text for text, outcome in last.items() if outcome == fault}
+    table = recording.manifest
+    assert set(table[table["flags"].fillna("") != ""]["text"]) == wrong
+    assert len(wrong) <= 2
     assert recording.calls > 30
-    good = [entry["text"] for entry in emulator.ledger(provider) if entry["billed"]]
-    assert "".join(recording.manifest["text"]) == STORY.replace("\n\n", "")
-    assert set(recording.manifest["text"]) <= set(good)
+
+
+@pytest.mark.parametrize("provider", VENDORS)
+async def test_the_ledger_equals_the_bill(
+    provider: str, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the manifest says was spent is what the provider bills; calls that nobody answered are told apart."""
+    faults = ["internal", "header_only", "silence", "third", "cut_length", "reset"]
+    known = emulator.faults(provider)
+    played = [fault for fault in faults if fault in known and (provider, fault) != ("f5", "internal")]
+    emulator.script(provider, *({"fault": fault, "probability": 0.04, "seed": i} for i, fault in enumerate(played)))
+    recording = await narrated(provider, emulator, tmp_path, monkeypatch)
+    spend = json.loads(Path(recording.manifest_json).read_text())["spend"]
+    rows = pd.read_json(spend["ledger"], lines=True).drop_duplicates("id", keep="last")
+    bill = emulator.ledger(provider)
+    assert len(rows) == spend["calls"] == recording.calls == len(bill)
+    answered = [entry for entry in bill if entry["outcome"] not in {"cut_length", "reset"}]
+    assert 0 < (rows["billed"] == "unknown").sum() == len(bill) - len(answered)
+    if provider not in {"f5", "piper"}:  # those are nobody's service
+        assert (rows["billed"] == "yes").sum() == sum(entry["billed"] for entry in answered)
+    if provider in {"gemini", "cartesia", "elevenlabs"}:  # OpenAI does not tell the tokens
+        units = rows[rows["billed"] == "yes"]["output" if provider == "gemini" else "input"].sum()
+        assert units == sum(entry["units"] for entry in answered)
+    assert recording.manifest["cost_usd"].sum() == pytest.approx(recording.cost_usd or 0, abs=1e-6)
+
+
+async def test_a_price_that_is_not_known_is_told_so(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's server that speaks OpenAI's API may cost anything: the sum is unknown, not nothing."""
+    recording = await narrated("openai", emulator, tmp_path, monkeypatch, "Hello.")
+    assert recording.cost_usd is None
+    assert recording.manifest["cost_usd"].isna().all()
+
+
+async def test_suspects_may_fail(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for no doubtful clip gets no recording, and the text and its measurement by name."""
+    monkeypatch.setenv("CARTESIA_API_KEYS", "test-key-1")
+    emulator.script("cartesia", {"fault": "third", "contains": "number 7,"})
+    (tmp_path / "story.txt").write_text(STORY)
+    with pytest.raises(Incomplete, match=r"number 7.*where this voice takes about"):
+        await narrate(
+            str(tmp_path / "story.txt"),
+            output=str(tmp_path),
+            provider="cartesia",
+            server=emulator.server("cartesia"),
+            suspects="fail",
+        )
 
 
 async def test_a_wrong_key_stops_the_run_at_once(

@@ -11,9 +11,11 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.blame import by_status, check_text, parsed, retry_after_s, told
+from blocks.answers import parsed
+from blocks.blame import by_status, check_text, retry_after_s, told
 from blocks.choices import canonical, primary, without_markup
 from blocks.keys import first_key, keys_from
+from blocks.providers import openai
 from blocks.sound import audio, joined, sniff, true_wav
 from blocks.speech import (
     BadInput,
@@ -166,7 +168,7 @@ def test_parts_of_one_stream_are_joined():
     """WAV and PCM pieces become one file, in order."""
     whole = pcm(0.4)
     pieces = [wav(whole[:4800]), whole[4800:9600], wav(whole[9600:])]
-    assert joined(pieces, 24_000, Billed.YES) == wav(whole)
+    assert joined(pieces, 24_000) == wav(whole)
 
 
 @given(st.binary(max_size=200))
@@ -252,7 +254,7 @@ def failing(error: Exception) -> Wire:
     def handler(_request):
         raise error
 
-    return Wire("someone", "http://host", secret=KEY, transport=httpx.MockTransport(handler))
+    return Wire("someone", "http://host", openai.classify, secret=KEY, transport=httpx.MockTransport(handler))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,7 @@ async def serving(answer):
 
 async def asked(answer, deadline_s=5.0):
     server, url = await serving(answer)
-    wire = Wire("someone", url)
+    wire = Wire("someone", url, openai.classify)
     try:
         return await wire.ask("POST", "/x", json={}, deadline_s=deadline_s)
     finally:
@@ -343,7 +345,7 @@ async def test_nothing_listens_and_nothing_is_billed():
     server, url = await serving(lambda *_: None)
     server.close()
     await server.wait_closed()
-    wire = Wire("someone", url)
+    wire = Wire("someone", url, openai.classify)
     with pytest.raises(Unreachable, match="--server"):
         await wire.ask("GET", "/", deadline_s=5)
     await wire.close()
@@ -357,7 +359,7 @@ async def test_closing_ends_calls_in_flight():
         await hanging.wait()
 
     server, url = await serving(hang)
-    wire = Wire("someone", url)
+    wire = Wire("someone", url, openai.classify)
     calls = [asyncio.create_task(wire.ask("POST", "/", deadline_s=30)) for _ in range(3)]
     await asyncio.sleep(0.05)
     async with asyncio.timeout(2):
@@ -375,7 +377,14 @@ async def test_a_quoted_key_is_struck_out(caplog):
     """A vendor that repeats the key in its complaint does not make us repeat it."""
     caplog.set_level(logging.DEBUG)
     reply = httpx.Response(401, text=f"bad key {KEY}", headers={"x-told": KEY})
-    wire = Wire("someone", "http://host", {"a": KEY}, secret=KEY, transport=httpx.MockTransport(lambda _: reply))
+    wire = Wire(
+        "someone",
+        "http://host",
+        openai.classify,
+        {"a": KEY},
+        secret=KEY,
+        transport=httpx.MockTransport(lambda _: reply),
+    )
     answer = await wire.ask("GET", "/", deadline_s=1)
     assert KEY not in f"{answer} {answer.body} {caplog.text} {wire!r}"
 
@@ -384,7 +393,7 @@ async def test_a_broken_proxy_setting_is_named(monkeypatch):
     """A proxy that cannot be one is told as the environment's, before any call."""
     monkeypatch.setenv("ALL_PROXY", "nonsense://x")
     with pytest.raises(BadInput, match="ALL_PROXY"):
-        Wire("someone", "http://host")
+        Wire("someone", "http://host", openai.classify)
 
 
 async def test_errors_hold_no_key_in_their_causes():

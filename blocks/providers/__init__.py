@@ -1,46 +1,78 @@
-"""The providers that this application knows, by name."""
+"""The providers that this application knows, by name. Each is imported when it is opened, and what it needs with it."""
+
+# ruff: noqa: PLC0415 - httpx, numpy and pydantic take a second to import, and espeak speaks without them
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from blocks.keys import first_key, keys_from
-from blocks.providers import cartesia, elevenlabs, f5, gemini, openai, piper
-from blocks.providers.espeak import Espeak
+from blocks.keys import first_key, keys_from, variable_of
 from blocks.speech import BadInput, Provider
 
 
 def _espeak(server: str) -> Provider:
-    if server:
-        raise BadInput("espeak speaks on this machine: leave --server out, or name another provider.")
+    from blocks.providers.espeak import Espeak
+
+    _check_no_server("espeak", server)
     return Espeak()
+
+
+def _kokoro(server: str) -> Provider:
+    from blocks.providers.kokoro import Kokoro
+
+    _check_no_server("kokoro", server, "or say --provider openai --server URL")
+    return Kokoro()
+
+
+def _say(server: str) -> Provider:
+    from blocks.providers.say import Say
+
+    _check_no_server("say", server)
+    return Say()
 
 
 def _openai(server: str) -> Provider:
     """A server of one's own may need no key."""
+    from blocks.providers.openai import SERVER, OpenAI
+
     if not server:
-        return openai.OpenAI(openai.SERVER, first_key("OPENAI_API_KEYS", "openai"))
-    keys = keys_from("OPENAI_API_KEYS")
-    return openai.OpenAI(server, keys[0][1] if keys else "")
+        return OpenAI(SERVER, _key("openai"))
+    keys = keys_from(variable_of("openai"))
+    return OpenAI(server, keys[0][1] if keys else "")
 
 
 def _gemini(server: str) -> Provider:
-    return gemini.Gemini(server or gemini.SERVER, first_key("GEMINI_API_KEYS", "gemini"))
+    from blocks.providers.gemini import SERVER, Gemini
+
+    return Gemini(server or SERVER, _key("gemini"))
 
 
 def _cartesia(server: str) -> Provider:
-    return cartesia.Cartesia(server or cartesia.SERVER, first_key("CARTESIA_API_KEYS", "cartesia"))
+    from blocks.providers.cartesia import SERVER, Cartesia
+
+    return Cartesia(server or SERVER, _key("cartesia"))
 
 
 def _elevenlabs(server: str) -> Provider:
-    return elevenlabs.ElevenLabs(server or elevenlabs.SERVER, first_key("ELEVENLABS_API_KEYS", "elevenlabs"))
+    from blocks.providers.elevenlabs import SERVER, ElevenLabs
+
+    return ElevenLabs(server or SERVER, _key("elevenlabs"))
 
 
 def _f5(server: str) -> Provider:
-    return f5.F5(_own("f5", server))
+    from blocks.providers.f5 import F5
+
+    return F5(_own("f5", server))
 
 
 def _piper(server: str) -> Provider:
-    return piper.Piper(_own("piper", server))
+    from blocks.providers.piper import Piper
+
+    return Piper(_own("piper", server))
+
+
+def _key(name: str) -> str:
+    """Raises BadInput where there is none."""
+    return first_key(variable_of(name), name)
 
 
 def _own(name: str, server: str) -> str:
@@ -48,6 +80,12 @@ def _own(name: str, server: str) -> str:
     if not server:
         raise BadInput(f"{name} has no server of its own: name yours, for example --server http://127.0.0.1:5000.")
     return server
+
+
+def _check_no_server(name: str, server: str, instead: str = "or name another provider") -> None:
+    """Raises BadInput where a server is named for a provider that has none."""
+    if server:
+        raise BadInput(f"{name} speaks on this machine: leave --server out, {instead}.")
 
 
 PROVIDERS: dict[str, Callable[[str], Provider]] = {
@@ -58,6 +96,8 @@ PROVIDERS: dict[str, Callable[[str], Provider]] = {
     "cartesia": _cartesia,
     "elevenlabs": _elevenlabs,
     "f5": _f5,
+    "kokoro": _kokoro,
+    "say": _say,
 }
 
 

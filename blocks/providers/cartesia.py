@@ -5,21 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
-from blocks.blame import (
-    Blame,
-    at,
-    blamed,
-    by_status,
-    check_text,
-    header,
-    items,
-    parsed,
-    retry_after_s,
-    text_of,
-    told,
-    word,
-)
+from blocks.answers import at, items, parsed, word
+from blocks.blame import Blame, Receipt, blamed, by_status, check_text, header, retry_after_s, text_of, told
 from blocks.choices import without_markup
+from blocks.listing import listing
 from blocks.plans import Plan
 from blocks.providers.cartesia_voices import Speaker, resolve, speakers
 from blocks.sound import audio
@@ -49,7 +38,7 @@ class Cartesia:
 
     def __init__(self, server: str = SERVER, key: str = "", transport: httpx.AsyncBaseTransport | None = None) -> None:
         headers = {"cartesia-version": _VERSION} | ({"authorization": f"Bearer {key}"} if key else {})
-        self._wire = Wire(self.name, server, headers, secret=key, transport=transport)
+        self._wire = Wire(self.name, server, classify, headers, secret=key, transport=transport)
         self._speakers: tuple[Speaker, ...] | None = None
 
     async def voices(self) -> Sequence[Offer]:
@@ -62,11 +51,9 @@ class Cartesia:
 
     async def synthesise(self, text: str, voice: Voice) -> Audio:
         check_text(self.name, text, self.limits)
-        answer = await self._wire.ask("POST", "/tts/bytes", json=request(text, voice), deadline_s=120)
-        if answer.status != 200:
-            raise classify(answer.status, answer.headers, answer.body)
+        answer = await self._wire.post("/tts/bytes", request(text, voice), deadline_s=120)
         rate = 44_100 if header(answer.headers, "content-type").startswith("audio/pcm") else 0
-        return audio(answer.body, pcm_rate=rate, request_id=header(answer.headers, "x-request-id"))
+        return audio(answer.body, Receipt(request_id=header(answer.headers, "x-request-id")), pcm_rate=rate)
 
     async def close(self) -> None:
         await self._wire.close()
@@ -76,10 +63,7 @@ class Cartesia:
             found: list[Speaker] = []
             after: dict[str, str] = {}
             for _ in range(_PAGES):
-                answer = await self._wire.ask("GET", "/voices", params={"limit": "100", **after}, deadline_s=30)
-                if answer.status != 200:
-                    raise classify(answer.status, answer.headers, answer.body)
-                page = parsed(answer.body)
+                page = await listing(self._wire, "/voices", {"limit": "100", **after})
                 found += speakers(items(at(page, "data")))
                 if not at(page, "has_more") or not found or after.get("starting_after") == found[-1].offer.name:
                     break

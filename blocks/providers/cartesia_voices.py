@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from blocks.blame import at, items, told, word
+from blocks.answers import at, items, word
+from blocks.blame import told
 from blocks.choices import MANY, named, primary, speed_of, tags, unknown
 from blocks.speech import BadVoice, Offer, Voice
 
-_MODELS = ("sonic-3.5", "sonic-3", "sonic-latest")
+_MODELS = ("sonic-3.5", "sonic-3.6", "sonic-3", "sonic-latest")
+"""The first is the default."""
 _SNAPSHOT = re.compile(r"sonic-3(\.\d+)?-\d{4}-\d\d-\d\d")
 _EMOTIONS = tags(
     "neutral happy excited enthusiastic elated euphoric triumphant amazed surprised flirtatious curious content "

@@ -5,21 +5,10 @@ from urllib.parse import quote
 
 import httpx
 
-from blocks.blame import (
-    Blame,
-    at,
-    blamed,
-    by_status,
-    check_text,
-    header,
-    items,
-    parsed,
-    retry_after_s,
-    text_of,
-    told,
-    word,
-)
+from blocks.answers import at, items, parsed, units, word
+from blocks.blame import Blame, Receipt, blamed, by_status, check_text, header, retry_after_s, text_of, told
 from blocks.choices import without_markup
+from blocks.listing import listing
 from blocks.plans import Plan
 from blocks.providers.elevenlabs_voices import Listing, enforces, models, offers, resolve
 from blocks.sound import audio
@@ -35,6 +24,7 @@ from blocks.speech import (
     Offer,
     ProviderFailed,
     RateLimited,
+    Usage,
     Voice,
 )
 from blocks.wire import Wire
@@ -68,7 +58,7 @@ class ElevenLabs:
     call_s = 4.0
 
     def __init__(self, server: str = SERVER, key: str = "", transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._wire = Wire(self.name, server, {"xi-api-key": key} if key else {}, secret=key, transport=transport)
+        self._wire = Wire(self.name, server, classify, {"xi-api-key": key}, secret=key, transport=transport)
         self._listing: Listing | None = None
 
     async def voices(self) -> Sequence[Offer]:
@@ -83,27 +73,18 @@ class ElevenLabs:
         check_text(self.name, text, self.limits)
         path = f"/v1/text-to-speech/{quote(voice.name, safe='')}"
         params = {"output_format": _FORMAT}
-        answer = await self._wire.ask("POST", path, params=params, json=request(text, voice), deadline_s=180)
-        if answer.status != 200:
-            raise classify(answer.status, answer.headers, answer.body)
+        answer = await self._wire.post(path, request(text, voice), params=params, deadline_s=180)
         raw = "pcm" in header(answer.headers, "content-type")
-        request_id = header(answer.headers, "request-id")
-        return audio(answer.body, pcm_rate=_RATE if raw else 0, request_id=request_id)
+        return audio(answer.body, receipt(answer.headers), pcm_rate=_RATE if raw else 0)
 
     async def close(self) -> None:
         await self._wire.close()
 
     async def _listed(self) -> Listing:
         if self._listing is None:
-            found = offers(items(at(await self._list("/v1/voices"), "voices")))
-            self._listing = Listing(found, models(await self._list("/v1/models")))
+            voices = items(at(await listing(self._wire, "/v1/voices"), "voices"))
+            self._listing = Listing(offers(voices), models(await listing(self._wire, "/v1/models")))
         return self._listing
-
-    async def _list(self, path: str) -> object:
-        answer = await self._wire.ask("GET", path, deadline_s=30)
-        if answer.status != 200:
-            raise classify(answer.status, answer.headers, answer.body)
-        return parsed(answer.body)
 
 
 def request(text: str, voice: Voice) -> dict[str, object]:
@@ -114,6 +95,12 @@ def request(text: str, voice: Voice) -> dict[str, object]:
     if voice.speed != 1.0:  # Settings that are sent replace those that are stored with the voice.
         body["voice_settings"] = {"speed": voice.speed}
     return body
+
+
+def receipt(headers: Mapping[str, str]) -> Receipt:
+    """What a success cost, in characters as the plan counts them: some models count half."""
+    cost = units(header(headers, "character-cost"))
+    return Receipt(request_id=header(headers, "request-id"), usage=None if cost is None else Usage(cost))
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:

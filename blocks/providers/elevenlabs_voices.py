@@ -4,15 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from blocks.blame import at, items, told, word
-from blocks.choices import LANGUAGES, MANY, canonical, language_of, named, primary, speed_of, tags, unknown
+from blocks.answers import at, items, word
+from blocks.blame import told
+from blocks.choices import MANY, canonical, language_of, named, primary, speed_of, tags, unknown
 from blocks.speech import BadVoice, Offer, Voice
 
 _TWENTY_NINE = tags("en ja zh de hi fr ko pt it es id nl tr fil pl sv bg ro ar cs el fi hr ms sk da ta uk ru")
+_SEVENTY_FOUR = tags(
+    "af ar as az be bg bn bs ca ceb cs cy da de el en es et fa fi fil fr ga gl gu ha he hi hr hu hy id is it ja jv ka "
+    "kk kn ko ky lb ln lt lv mk ml mr ms ne nl no ny pa pl ps pt ro ru sd sk sl so sr sv sw ta te th tr uk ur vi zh"
+)
 _MODELS = {
     "eleven_multilingual_v2": _TWENTY_NINE,
     "eleven_flash_v2_5": _TWENTY_NINE | tags("hu no vi"),
-    "eleven_v3": LANGUAGES,
+    "eleven_v3": _SEVENTY_FOUR,
 }
 """The preferred, best first, with their languages where the server does not tell them."""
 _FOLLOW_THE_TEXT = {

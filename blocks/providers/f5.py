@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from blocks.blame import Blame, at, blamed, by_status, check_text, items, parsed, retry_after_s, text_of, told, word
+from blocks.answers import at, items, parsed, word
+from blocks.blame import Blame, Receipt, blamed, by_status, check_text, retry_after_s, text_of, told
 from blocks.choices import LANGUAGES, MANY, language_of, named, speed_of, unknown
+from blocks.listing import listing
 from blocks.plans import Plan
 from blocks.sound import audio, sniff
 from blocks.speech import Audio, BadVoice, Billed, Limits, Offer, Voice
@@ -19,7 +21,6 @@ from blocks.wire import Wire
 _DEFAULT = "default"
 _NO_VOICE = re.compile(r"\bno matching voice|\bvoice\b.*\bnot found|unknown voice", re.IGNORECASE)
 _PLACE = re.compile(r"\.(wav|mp3|flac|ogg)$")
-_NO_LIST = {404, 405, 501}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class F5:
         fields: Fields = Fields(),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._wire = Wire(self.name, server, transport=transport)
+        self._wire = Wire(self.name, server, classify, transport=transport)
         self._path = path
         self._fields = fields
         self._names: tuple[str, ...] | None = None
@@ -83,21 +84,18 @@ class F5:
             request[self._fields.voice] = voice.name
         if self._fields.speed:
             request[self._fields.speed] = voice.speed
-        answer = await self._wire.ask("POST", self._path, json=request, deadline_s=300)
-        if answer.status != 200 or sniff(answer.body) == "json":
+        answer = await self._wire.post(self._path, request, deadline_s=300)
+        if sniff(answer.body) == "json":
             raise classify(answer.status, answer.headers, answer.body)
-        return audio(answer.body, billed=Billed.NO)
+        return audio(answer.body, Receipt(Billed.NO))
 
     async def close(self) -> None:
         await self._wire.close()
 
     async def _listed(self) -> tuple[str, ...]:
         if self._names is None:
-            answer = await self._wire.ask("GET", "/voices", deadline_s=30)
-            if answer.status not in {200, *_NO_LIST}:
-                raise classify(answer.status, answer.headers, answer.body)
-            listing = parsed(answer.body) if answer.status == 200 else None
-            entries = items(at(listing, "voices")) or items(listing)
+            listed = await listing(self._wire, "/voices", optional=True)
+            entries = items(at(listed, "voices")) or items(listed)
             self._names = tuple(filter(None, (word(entry) or word(at(entry, "name")) for entry in entries)))
         return self._names
 

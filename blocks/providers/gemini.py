@@ -4,8 +4,6 @@ Sampling parameters are never sent: 3.8 refuses them, and 2.5 answers a low temp
 Nor is streaming used: it cuts long speech, with status 200 and a bill.
 """
 
-import base64
-import binascii
 import logging
 import re
 from collections.abc import Sequence
@@ -14,18 +12,23 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from blocks.blame import at, check_text, items, parsed, word
+from blocks.answers import at, items, parsed, word
+from blocks.blame import check_text
 from blocks.choices import without_markup
+from blocks.listing import listing
 from blocks.plans import Plan
-from blocks.providers.gemini_blame import classify, spent
+from blocks.providers.gemini_blame import classify, receipt
 from blocks.providers.gemini_voices import OFFERS, code_of, resolve, speaks_verbatim
-from blocks.sound import joined
+from blocks.sound import audio, joined
 from blocks.speech import Audio, Limits, Offer, Voice
 from blocks.wire import Answer, Wire
 
 SERVER = "https://generativelanguage.googleapis.com"
 _METADATA = "speechMetadata"
+_BASE64 = TypeAdapter(bytes, config=ConfigDict(val_json_bytes="base64"))
+"""Strict, and six times as fast as the standard library on the megabytes that speech takes."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +46,7 @@ class Gemini:
     ) -> None:
         # Not ?key=: the URL stands in logs and in the messages of transport errors.
         headers = {"x-goog-api-key": key} if key else {}
-        self._wire = Wire(self.name, server, headers, secret=key, transport=transport)
+        self._wire = Wire(self.name, server, classify, headers, secret=key, transport=transport)
         self._models: tuple[str, ...] | None = None
         self._without_metadata: set[str] = set()
 
@@ -57,30 +60,25 @@ class Gemini:
     async def synthesise(self, text: str, voice: Voice) -> Audio:
         check_text(self.name, text, self.limits)
         metadata = voice.model not in self._without_metadata
-        body = request(text, voice, metadata=metadata)
-        answer = await self._ask(body, voice)
+        answer = await self._post(text, voice, metadata=metadata)
         if answer.status == 400 and metadata and voice.style and _METADATA.encode() in answer.body:
             _log.warning("%s does not know speechMetadata: it speaks without the style %r", voice.model, voice.style)
             self._without_metadata.add(voice.model)
-            answer = await self._ask(request(text, voice, metadata=False), voice)
-        if answer.status != 200:
-            raise classify(answer.status, answer.headers, answer.body)
+            answer = await self._post(text, voice, metadata=False)
         return _audio(answer)
 
     async def close(self) -> None:
         await self._wire.close()
 
-    async def _ask(self, body: dict[str, Any], voice: Voice) -> Answer:
+    async def _post(self, text: str, voice: Voice, *, metadata: bool) -> Answer:
         path = f"/v1beta/models/{quote(voice.model, safe='')}:generateContent"
-        return await self._wire.ask("POST", path, json=body, deadline_s=240)
+        return await self._wire.post(path, request(text, voice, metadata=metadata), deadline_s=240, also={400})
 
     async def _listed(self) -> tuple[str, ...]:
         """Names of the models that speak; none where the server lists none."""
         if self._models is None:
-            answer = await self._wire.ask("GET", "/v1beta/models", params={"pageSize": "1000"}, deadline_s=30)
-            if answer.status not in (200, 404, 405, 501):
-                raise classify(answer.status, answer.headers, answer.body)
-            models = items(at(parsed(answer.body), "models")) if answer.status == 200 else []
+            listed = await listing(self._wire, "/v1beta/models", {"pageSize": "1000"}, optional=True)
+            models = items(at(listed, "models"))
             names = (word(at(model, "name")).removeprefix("models/") for model in models)
             self._models = tuple(name for name in names if "tts" in name)
         return self._models
@@ -117,14 +115,15 @@ class _Part:
 def _audio(answer: Answer) -> Audio:
     """All parts of a finished answer, as one file. Raises CallFailed."""
     content = parsed(answer.body)
-    billed = spent(content)
     parts = list(_parts(content))
     if not parts or word(at(content, "candidates", 0, "finishReason")) not in {"STOP", ""}:
         raise classify(answer.status, answer.headers, answer.body)
     rates = [int(found[1]) for part in parts if (found := re.search(r"rate=(\d{4,6})", part.kind))]
-    request_id = word(at(content, "responseId"))
-    data = joined([part.data for part in parts], rates[0] if rates else 24_000, billed, request_id)
-    return Audio(data, "wav", request_id)
+    told_of = receipt(content)
+    if len(parts) == 1 and not re.search("l16|pcm", parts[0].kind, re.IGNORECASE):  # a file, of whatever kind
+        return audio(parts[0].data, told_of)
+    data = joined([part.data for part in parts], rates[0] if rates else 24_000, told_of)
+    return Audio(data, "wav", told_of.request_id, told_of.usage)
 
 
 def _parts(content: Any) -> list[_Part]:
@@ -136,7 +135,7 @@ def _parts(content: Any) -> list[_Part]:
         if inline is None or not kind.startswith("audio/"):
             continue
         try:
-            parts.append(_Part(kind, base64.b64decode(word(at(inline, "data")), validate=True)))
-        except (binascii.Error, ValueError):
+            parts.append(_Part(kind, _BASE64.validate_strings(word(at(inline, "data")))))
+        except ValidationError:
             return []
     return parts

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from blocks.blame import Blame, at, blamed, by_status, items, parsed, retry_after_s, sane, text_of, told, word
+from blocks.answers import at, items, parsed, units, word
+from blocks.blame import Blame, Receipt, blamed, by_status, retry_after_s, sane, text_of, told
 from blocks.speech import (
     AccountExhausted,
     BadKey,
@@ -19,6 +20,7 @@ from blocks.speech import (
     ProviderFailed,
     RateLimited,
     Refused,
+    Usage,
 )
 
 _DAYS_END = ZoneInfo("America/Los_Angeles")
@@ -77,11 +79,17 @@ def spent(answer: Any) -> Billed:
     return Billed.NO if told_of and not at(answer, "candidates", 0, "content", "parts") else Billed.UNKNOWN
 
 
+def receipt(answer: Any) -> Receipt:
+    """Of a two hundred: tokens of the text and of the sound. What is not billed has none."""
+    billed, told_of = spent(answer), at(answer, "usageMetadata")
+    tokens = [units(at(told_of, name)) or 0 for name in ("promptTokenCount", "candidatesTokenCount")]
+    usage = Usage(*tokens) if any(tokens) and billed is not Billed.NO else None
+    return Receipt(billed, word(at(answer, "responseId")), usage)
+
+
 def _kind(status: int, error: Any, message: str) -> type[CallFailed] | type[BadVoice] | None:
     reasons = {word(at(detail, "reason")) for detail in items(at(error, "details"))}
-    if reasons & {"API_KEY_INVALID", "API_KEY_EXPIRED"} or re.search(
-        "api key (not valid|expired)", message, re.IGNORECASE
-    ):
+    if reasons & {"API_KEY_INVALID", "API_KEY_EXPIRED"} or _BAD_KEY.search(message):
         return BadKey
     if status == 400 and word(at(error, "status")) in {"INVALID_ARGUMENT", ""}:
         return NotSpeech if _STRAYED.search(message) else BadVoice if _CHOICES.search(message) else BadText
@@ -111,8 +119,7 @@ def _until_midnight(now: datetime) -> float:
 
 
 def _without_speech(answer: Any, body: bytes) -> Blame:
-    billed = spent(answer)
-    request_id = word(at(answer, "responseId"))
+    told_of = receipt(answer)
     finish = word(at(answer, "candidates", 0, "finishReason"))
     blocked = word(at(answer, "promptFeedback", "blockReason"))
     kind: type[CallFailed] = NotSpeech
@@ -129,7 +136,7 @@ def _without_speech(answer: Any, body: bytes) -> Blame:
         reason = f"gemini finished with {told(finish)} and without whole speech"
     else:
         reason = f"gemini answered without speech: {text_of(body) or 'nothing'}"
-    return blamed(kind, reason, billed=billed, request_id=request_id)
+    return blamed(kind, reason, billed=told_of.billed, request_id=told_of.request_id, usage=told_of.usage)
 
 
 def _said(message: str, body: bytes) -> str:

@@ -48,9 +48,16 @@ _CHARACTERS = {
     "Sulafat": "warm",
 }
 OFFERS = tuple(Offer(name, MANY, character) for name, character in _CHARACTERS.items())
-_REGIONS = {"ar": "ar-XA", "bn": "bn-IN", "en": "en-US", "ja": "ja-JP", "ko": "ko-KR", "hi": "hi-IN", "vi": "vi-VN"}
+_REGIONS = {language: f"{language}-IN" for language in tags("bn gu hi kn ml mr ta te")} | {
+    "ar": "ar-XA",
+    "en": "en-US",
+    "ja": "ja-JP",
+    "ko": "ko-KR",
+    "uk": "uk-UA",
+    "vi": "vi-VN",
+}
 """The documented codes of languages whose bare tag does not double as a region."""
-_DOUBLED = tags("de es fr id it nl pl pt ru th tr")
+_DOUBLED = tags("de es fr id it nl pl pt ro ru th tr")
 
 
 def resolve(voice: Voice, listed: Sequence[str]) -> Voice:

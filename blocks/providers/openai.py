@@ -9,21 +9,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from blocks.blame import (
-    Blame,
-    at,
-    blamed,
-    by_status,
-    check_text,
-    header,
-    items,
-    parsed,
-    retry_after_s,
-    text_of,
-    told,
-    word,
-)
+from blocks.answers import at, items, parsed, word
+from blocks.blame import Blame, Receipt, blamed, by_status, check_text, header, retry_after_s, text_of, told
 from blocks.choices import without_markup
+from blocks.listing import listing
 from blocks.plans import Plan
 from blocks.providers.openai_voices import DEFAULT, Listing, documented, offered, resolve
 from blocks.sound import audio
@@ -76,7 +65,7 @@ class OpenAI:
 
     def __init__(self, server: str = SERVER, key: str = "", transport: httpx.AsyncBaseTransport | None = None) -> None:
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._wire = Wire(self.name, _versioned(server), headers, secret=key, transport=transport)
+        self._wire = Wire(self.name, _versioned(server), classify, headers, secret=key, transport=transport)
         self._vendor = urlsplit(self._wire.server).hostname in _VENDORS
         self._listing: Listing | None = None
 
@@ -90,10 +79,7 @@ class OpenAI:
 
     async def synthesise(self, text: str, voice: Voice) -> Audio:
         check_text(self.name, text, self.limits)
-        answer = await self._wire.ask("POST", "/audio/speech", json=self._request(text, voice), deadline_s=180)
-        if answer.status != 200:
-            raise classify(answer.status, answer.headers, answer.body)
-        return _audio(answer)
+        return _audio(await self._wire.post("/audio/speech", self._request(text, voice), deadline_s=180))
 
     async def close(self) -> None:
         await self._wire.close()
@@ -114,25 +100,16 @@ class OpenAI:
 
     async def _listed(self) -> Listing:
         if self._listing is None:
-            models = await self._list("/models")
+            models = await listing(self._wire, "/models", optional=True)
             names = tuple(dict.fromkeys(filter(None, (word(at(model, "id")) for model in items(at(models, "data"))))))
             places = () if self._vendor else ("/audio/voices", "/voices/all")
             for place in places:
-                if offers := offered(await self._list(place)):
+                if offers := offered(await listing(self._wire, place, optional=True)):
                     self._listing = Listing(names, offers)
                     break
             else:
                 self._listing = Listing(names, ())
         return self._listing
-
-    async def _list(self, path: str) -> object:
-        """Decoded JSON; None where the server has no such list. Raises what else goes wrong, such as a bad key."""
-        answer = await self._wire.ask("GET", path, deadline_s=30)
-        if answer.status == 200:
-            return parsed(answer.body)
-        if answer.status in (404, 405, 501):
-            return None
-        raise classify(answer.status, answer.headers, answer.body)
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:
@@ -191,7 +168,7 @@ def _reset_s(headers: Mapping[str, str]) -> float | None:
 def _audio(answer: Answer) -> Audio:
     declared = header(answer.headers, "content-type").lower()
     rate = 24_000 if "pcm" in declared or "l16" in declared else 0
-    return audio(answer.body, pcm_rate=rate, request_id=header(answer.headers, "x-request-id"))
+    return audio(answer.body, Receipt(request_id=header(answer.headers, "x-request-id")), pcm_rate=rate)
 
 
 def _versioned(server: str) -> str:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from blocks.blame import at, items, told, word
+from blocks.answers import at, items, word
+from blocks.blame import told
 from blocks.choices import MANY, by_language, canonical, check_spoken, language_of, named, speed_of, tags
 from blocks.speech import BadVoice, Offer, Voice
 
@@ -18,6 +19,7 @@ _VOICES: dict[str, tuple[str, ...]] = {
 }
 """OpenAI lists its models, but not these. The first is the default."""
 _WITH_STYLE = {DEFAULT}
+_SNAPSHOT = re.compile(r"-\d{4}-\d\d-\d\d$")
 _LANGUAGES = tags(
     "af ar az be bg bs ca cs cy da de el en es et fa fi fil fr gl he hi hr hu hy id is it ja kk kn ko lt lv mi mk mr "
     "ms ne nl no pl pt ro ru sk sl sr sv sw ta th tr uk ur vi zh"
@@ -36,7 +38,7 @@ class Listing:
 
 def documented(model: str) -> tuple[Offer, ...]:
     """OpenAI's voices; none for a model that is not OpenAI's."""
-    return tuple(Offer(name, MANY) for name in _VOICES.get(model, ()))
+    return tuple(Offer(name, MANY) for name in _VOICES.get(_undated(model), ()))
 
 
 def offered(listing: object) -> tuple[Offer, ...]:
@@ -49,7 +51,7 @@ def offered(listing: object) -> tuple[Offer, ...]:
 def resolve(voice: Voice, listing: Listing) -> Voice:
     """See `Provider.resolve`."""
     model = _model(voice.model.strip(), listing.models)
-    if voice.style and model not in _WITH_STYLE:
+    if voice.style and _undated(model) not in _WITH_STYLE:
         raise BadVoice(f"The model {model} takes no style ({told(voice.style)!r} was asked for): leave it empty.")
     offer = _offer(voice, listing.offers or documented(model))
     language = offer.language
@@ -65,6 +67,11 @@ def _spoken(name: str) -> str:
         return _KOKORO.get(kokoro[1], MANY)
     microsoft = re.match(r"([a-z]{2,3}-[A-Z]{2})-\w+", name)
     return canonical(microsoft[1]) if microsoft else MANY
+
+
+def _undated(model: str) -> str:
+    """`gpt-4o-mini-tts` for one of its snapshots, `gpt-4o-mini-tts-2025-12-15`."""
+    return _SNAPSHOT.sub("", model)
 
 
 def _model(asked: str, listed: Sequence[str]) -> str:

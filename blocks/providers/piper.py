@@ -5,16 +5,19 @@ from dataclasses import replace
 
 import httpx
 
-from blocks.blame import Blame, at, blamed, by_status, check_text, parsed, retry_after_s, text_of, word
+from blocks.answers import at, word
+from blocks.blame import Blame, Receipt, blamed, by_status, check_text, retry_after_s, text_of
 from blocks.choices import MANY, by_language, canonical, check_spoken, named, speed_of, without_markup
+from blocks.listing import listing
 from blocks.plans import Plan
 from blocks.sound import audio
 from blocks.speech import Audio, BadVoice, Billed, Limits, Offer, Voice
-from blocks.wire import Answer, Wire
+from blocks.wire import Wire
 
 _OLD_PATH = "/"
 """Where the server spoke before it had a page there."""
 _NOT_HERE = {404, 405}
+_DEADLINE_S = 120
 _ONLY = Offer("default", MANY, "the one voice of an older server")
 
 
@@ -27,17 +30,14 @@ class Piper:
     call_s = 0.5
 
     def __init__(self, server: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._wire = Wire(self.name, server, transport=transport)
+        self._wire = Wire(self.name, server, classify, transport=transport)
         self._offers: tuple[Offer, ...] | None = None
         self._path = "/synthesize"
 
     async def voices(self) -> Sequence[Offer]:
         """Those that the server has; of one that lists none, its default."""
         if self._offers is None:
-            answer = await self._wire.ask("GET", "/voices", deadline_s=30)
-            if answer.status not in {200, *_NOT_HERE}:
-                raise classify(answer.status, answer.headers, answer.body)
-            offers = _offers(parsed(answer.body)) if answer.status == 200 else []
+            offers = _offers(await listing(self._wire, "/voices", optional=True))
             self._offers = tuple(await self._default_first(offers)) or (_ONLY,)
         return self._offers
 
@@ -60,33 +60,27 @@ class Piper:
 
     async def synthesise(self, text: str, voice: Voice) -> Audio:
         check_text(self.name, text, self.limits)
-        answer = await self._ask(self._path, text, voice)
-        if answer.status in _NOT_HERE and self._path != _OLD_PATH:
-            older = await self._ask(_OLD_PATH, text, voice)
-            if older.status not in _NOT_HERE:
-                self._path, answer = _OLD_PATH, older
-        if answer.status != 200:
-            raise classify(answer.status, answer.headers, answer.body)
+        request = _request(text, voice)
+        answer = await self._wire.post(self._path, request, deadline_s=_DEADLINE_S, also=_NOT_HERE)
+        if answer.status in _NOT_HERE:
+            answer = await self._wire.post(_OLD_PATH, request, deadline_s=_DEADLINE_S)
+            self._path = _OLD_PATH
         # Its content type is text/html, whatever it sends.
-        return audio(answer.body, billed=Billed.NO)
+        return audio(answer.body, Receipt(Billed.NO))
 
     async def close(self) -> None:
         await self._wire.close()
 
-    async def _ask(self, path: str, text: str, voice: Voice) -> Answer:
-        request: dict[str, object] = {
-            "text": without_markup(text, "[]"),  # [[ ]] holds phonemes.
-            "length_scale": round(1 / voice.speed, 4),
-        }
-        if voice.name != _ONLY.name:
-            request["voice"] = voice.name
-        return await self._wire.ask("POST", path, json=request, deadline_s=120)
-
     async def _default_first(self, offers: list[Offer]) -> list[Offer]:
-        answer = await self._wire.ask("GET", "/info", deadline_s=30)
-        told = at(parsed(answer.body), "voice")
+        told = at(await listing(self._wire, "/info", optional=True), "voice")
         default = word(at(told, "name")) or word(told)
         return sorted(offers, key=lambda offer: offer.name != default)
+
+
+def _request(text: str, voice: Voice) -> dict[str, object]:
+    plain = without_markup(text, "[]")  # [[ ]] holds phonemes.
+    own = {} if voice.name == _ONLY.name else {"voice": voice.name}
+    return {"text": plain, "length_scale": round(1 / voice.speed, 4), **own}
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:

@@ -105,7 +105,8 @@ async def _spoken(state: State, vendor: Vendor, call: Call, ask: Ask, fault: str
     if fault in faults.BYTES:
         data = faults.BYTES[fault](sound, data)
     shape = vendor.shapes.get(fault, vendor.answer)
-    return shape(call, ask, sound, data), vendor.units(ask, whole)
+    units = vendor.units(ask, whole)
+    return shape(replace(call, units=units), ask, sound, data), units
 
 
 def _row(vendor: Vendor, call: Call, rule: Rule) -> Answer:

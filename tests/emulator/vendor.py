@@ -68,6 +68,8 @@ class Call:
     """Calls in flight that the plan allows here."""
     seconds: float = 1.0
     """What the answer asks to wait."""
+    units: int = 0
+    """What the whole speech is billed, whatever of it the answer holds."""
     envelope: str = ""
     """`old` or `list`, for vendors that have worn several."""
 

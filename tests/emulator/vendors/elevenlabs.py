@@ -78,7 +78,7 @@ class ElevenLabs:
         headers = {
             "Content-Type": _TYPES[ask.format.container],
             "request-id": call.id,
-            "character-cost": str(self.units(ask, _sound)),
+            "character-cost": str(call.units),
             "current-concurrent-requests": str(call.in_flight),
         }
         if call.most is not None:

@@ -83,7 +83,7 @@ class Gemini:
     def answer(self, call: Call, ask: Ask, sound: Sound, data: bytes) -> Answer:
         kind = "audio/wav" if ask.format.container == "wav" else f"audio/L16;codec=pcm;rate={sound.rate}"
         part = {"inlineData": {"mimeType": kind, "data": base64.b64encode(data).decode()}}
-        return reply(call, ask, sound, candidate([part]))
+        return reply(call, ask, candidate([part]))
 
     def refuse(self, call: Call, row: Row) -> Answer:
         return refused(call, row)

@@ -70,8 +70,8 @@ def candidate(parts: list[dict[str, Any]], reason: str = "STOP") -> dict[str, An
     return {"candidates": [{"content": content, "finishReason": reason, "index": 0}]}
 
 
-def reply(call: Call, ask: Ask, sound: Sound, outcome: dict[str, Any], *, spent: bool = True) -> Answer:
-    heard = round(sound.seconds * 32) if spent else 0
+def reply(call: Call, ask: Ask, outcome: dict[str, Any], *, spent: bool = True) -> Answer:
+    heard = call.units if spent else 0
     asked = len(ask.text.encode()) // 4 + 1
     usage: dict[str, Any] = {"promptTokenCount": asked, "totalTokenCount": asked + heard}
     if heard:
@@ -87,34 +87,34 @@ def _part(ask: Ask, sound: Sound) -> dict[str, Any]:
 
 
 def _finish(reason: str) -> Shape:
-    def shape(call: Call, ask: Ask, sound: Sound, _data: bytes) -> Answer:
-        return reply(call, ask, sound, candidate([], reason))
+    def shape(call: Call, ask: Ask, _sound: Sound, _data: bytes) -> Answer:
+        return reply(call, ask, candidate([], reason))
 
     shape.__doc__ = f"200, no audio, finishReason {reason}, with billed tokens"
     return shape
 
 
-def _blocked(call: Call, ask: Ask, sound: Sound, _data: bytes) -> Answer:
+def _blocked(call: Call, ask: Ask, _sound: Sound, _data: bytes) -> Answer:
     """200, no candidates, promptFeedback.blockReason PROHIBITED_CONTENT; not billed"""
-    return reply(call, ask, sound, {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}, spent=False)
+    return reply(call, ask, {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}, spent=False)
 
 
 def _max_tokens(call: Call, ask: Ask, sound: Sound, _data: bytes) -> Answer:
     """200, half of the speech, finishReason MAX_TOKENS"""
     half = Sound(sound.samples[: len(sound.samples) // 2], sound.rate)
-    return reply(call, ask, half, candidate([_part(ask, half)], "MAX_TOKENS"))
+    return reply(call, ask, candidate([_part(ask, half)], "MAX_TOKENS"))
 
 
 def _two_parts(call: Call, ask: Ask, sound: Sound, _data: bytes) -> Answer:
     """good speech in two inlineData parts"""
     middle = len(sound.samples) // 2
     halves = (sound.samples[:middle], sound.samples[middle:])
-    return reply(call, ask, sound, candidate([_part(ask, Sound(half, sound.rate)) for half in halves]))
+    return reply(call, ask, candidate([_part(ask, Sound(half, sound.rate)) for half in halves]))
 
 
-def _text_part(call: Call, ask: Ask, sound: Sound, _data: bytes) -> Answer:
+def _text_part(call: Call, ask: Ask, _sound: Sound, _data: bytes) -> Answer:
     """200, a text part instead of audio, finishReason STOP"""
-    return reply(call, ask, sound, candidate([{"text": "Here is the speech you asked for."}]))
+    return reply(call, ask, candidate([{"text": "Here is the speech you asked for."}]))
 
 
 SHAPES: Mapping[str, Shape] = {

@@ -1,0 +1,148 @@
+"""The ledger: a row for each call before it is made, and what became of it, so that no money is spent in silence.
+
+A file of JSON lines for each run, under `SPEECH_HOME/ledger`. A call's first line says `sent`; its last says `ok`,
+`failed` or `unknown`. A call whose last line is `sent` was under way when the process was killed: unknown, too.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from blocks.prices import Price, price_of
+from blocks.speech import Audio, BadInput, Billed, CallFailed, Usage, Voice
+from tasks.pace import expected_s
+
+
+@dataclass(slots=True)
+class Entry:
+    """One call. Its money is an upper bound where the provider told no usage."""
+
+    id: int
+    text: str
+    """The SHA-256 of what was to be said."""
+    characters: int
+    provider: str
+    model: str
+    voice: str
+    at: str
+    status: Literal["sent", "ok", "failed", "unknown"] = "sent"
+    billed: Billed = Billed.UNKNOWN
+    error: str = ""
+    request_id: str = ""
+    latency_s: float = 0.0
+    input: int = 0
+    output: int = 0
+    """Units of the price list; 0 for what is not billed."""
+    unit: str = ""
+    told: bool = False
+    """By the provider; else estimated."""
+    cost_usd: float | None = None
+    """None where no price is known."""
+
+
+class Ledger:
+    """The calls of one run, those before it was retried too. Opened and settled from one event loop only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries = _earlier(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def call(self, text: str, voice: Voice) -> Iterator["Call"]:
+        """Holds while a call is made and proved: `ok` if the body ends well, and never left open."""
+        entry = Entry(
+            id=len(self.entries) + 1,
+            text=hashlib.sha256(text.encode()).hexdigest(),
+            characters=len(text),
+            provider=voice.provider,
+            model=voice.model,
+            voice=voice.name,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+        self.entries.append(entry)
+        call = Call(entry, text, voice)
+        self._write(entry)
+        try:
+            yield call
+            call.settle("ok", Billed.YES)
+        except CallFailed as error:
+            call.failed(error)
+            raise
+        except BadInput as error:
+            entry.error = type(error).__name__
+            call.settle("failed", Billed.NO)
+            raise
+        finally:
+            if entry.status == "sent":  # cancelled: the answer may be on its way
+                call.settle("unknown", Billed.UNKNOWN)
+            self._write(entry)
+
+    def _write(self, entry: Entry) -> None:
+        """One line in one write: lines of two processes cannot mix, and a killed one leaves no half."""
+        line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(file, line.encode())
+        finally:
+            os.close(file)
+
+
+class Call:
+    """One call under way."""
+
+    def __init__(self, entry: Entry, text: str, voice: Voice) -> None:
+        self._entry, self._text, self._voice = entry, text, voice
+        self._price: Price | None = price_of(voice)
+        self._began = time.monotonic()
+        self._audio: Audio | None = None
+
+    def answered(self, audio: Audio) -> float:
+        """The answer is here, and so is its bill, whatever the answer is worth. Returns its latency, seconds."""
+        self._audio = audio
+        self._entry.latency_s = round(time.monotonic() - self._began, 4)
+        self._entry.request_id = audio.request_id
+        return self._entry.latency_s
+
+    def failed(self, error: CallFailed) -> None:
+        billed = Billed.YES if self._audio else error.billed
+        self._entry.error = type(error).__name__
+        self._entry.request_id = self._entry.request_id or error.request_id
+        self.settle("unknown" if billed is Billed.UNKNOWN else "failed", billed, error.usage)
+
+    def settle(self, status: Literal["ok", "failed", "unknown"], billed: Billed, usage: Usage | None = None) -> None:
+        entry = self._entry
+        entry.status, entry.billed = status, billed
+        entry.latency_s = entry.latency_s or round(time.monotonic() - self._began, 4)
+        told = self._audio.usage if self._audio else usage
+        if self._price is None or billed is Billed.NO:
+            entry.cost_usd = None if self._price is None and billed is not Billed.NO else 0.0
+            return
+        spent = told or self._price.estimate(self._text, expected_s([self._text]) / self._voice.speed)
+        entry.input, entry.output, entry.unit, entry.told = (
+            spent.input,
+            spent.output,
+            self._price.unit,
+            told is not None,
+        )
+        entry.cost_usd = round(self._price.usd(spent), 8)
+
+
+def _earlier(path: Path) -> list[Entry]:
+    """The last word on each call in a ledger that stands here already; what is only `sent` became of nobody knows."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    entries = {(entry := Entry(**json.loads(line))).id: entry for line in lines}
+    for entry in entries.values():
+        entry.billed = Billed(entry.billed)
+        entry.status = "unknown" if entry.status == "sent" else entry.status
+    return list(entries.values())
