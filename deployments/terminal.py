@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from blocks.providers import opened
-from blocks.speech import BadInput, Offer, SpeechError, Voice
+from blocks.speech import BadInput, Offer, Provider, SpeechError, Voice
 
 if TYPE_CHECKING:
     from deployments.narration import Answer
@@ -127,7 +127,7 @@ def up(*, port: int = 4200) -> int:
 
 @app.command
 def voices(provider: str = "espeak", *, server: str = "", as_json: Annotated[bool, Parameter("--json")] = False) -> int:
-    """List the voices of a provider.
+    """List the voices of a provider, and what one request to it may carry.
 
     Parameters
     ----------
@@ -138,18 +138,24 @@ def voices(provider: str = "espeak", *, server: str = "", as_json: Annotated[boo
     as_json
         End stdout with one JSON object.
     """
-    offers = asyncio.run(_offers(provider, server))
+    speaker, offers = asyncio.run(_listed(provider, server))
+    limits, in_flight = speaker.limits, speaker.plan.in_flight
     if as_json:
-        print(json.dumps({"voices": [asdict(offer) for offer in offers]}, ensure_ascii=False))
+        facts = {"voices": [asdict(offer) for offer in offers], "limits": asdict(limits), "in_flight": in_flight}
+        print(json.dumps(facts, ensure_ascii=False))
     else:
         for offer in offers:
             print(f"{offer.name:24} {offer.language:16} {offer.description}")
+        print(
+            f"{len(offers)} voices; a request carries at most {limits.characters:,} characters and "
+            f"{limits.bytes:,} bytes; {in_flight} at one time"
+        )
     return DONE
 
 
-async def _offers(provider: str, server: str) -> Sequence[Offer]:
+async def _listed(provider: str, server: str) -> tuple[Provider, Sequence[Offer]]:
     async with opened(provider, server) as speaker:
-        return await speaker.voices()
+        return speaker, await speaker.voices()
 
 
 def _tell(answers: Iterable["Answer"], *, as_json: bool) -> int:

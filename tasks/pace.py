@@ -17,9 +17,9 @@ _PIECES = re.compile(
 def spoken_length(text: str) -> int:
     """The length of a text in letters as they are said.
 
-    A digit is a word of four (`7` is seven), an acronym among words is spelt out, a syllable sign stands for three letters, and
-    every text takes the breath of four. Speech of 20 characters and more is then within 0.55 to 2 times its voice's
-    ordinary pace: `tests/benchmarks/alarms.py`.
+    A digit is a word of four (`7` is seven), an acronym among words is spelt out, a syllable sign stands for three
+    letters, and every text takes the breath of four. Speech of 20 characters and more is then within 0.55 to 2 times
+    its voice's ordinary pace: `tests/benchmarks/alarms.py`.
     """
     length = _BREATH
     spelt = 1 if text == text.upper() else _SPELT  # a shouted heading is no row of acronyms

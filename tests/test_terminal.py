@@ -59,6 +59,15 @@ def answer(done: "subprocess.CompletedProcess[str]") -> dict[str, object]:
     return facts
 
 
+def test_voices_come_with_their_limits(speech: Speech) -> None:
+    """Who can speak which language, how much a request may carry, and how many go at one time."""
+    facts = answer(speech("voices", "--json"))
+    assert {"name": "vi", "language": "vi", "description": "Vietnamese (Northern)"} in facts["voices"]  # type: ignore[operator]
+    assert facts["limits"] == {"characters": 600, "bytes": 2400}
+    assert facts["in_flight"] == len(os.sched_getaffinity(0))
+    assert speech("voices").stdout.splitlines()[-1].startswith("138 voices; a request carries at most 600 characters")
+
+
 def test_narrate_then_again_then_edited(speech: Speech, tmp_path: Path) -> None:
     """A story becomes a recording; again it costs no call; an edited sentence costs one."""
     story = tmp_path / "story.md"
