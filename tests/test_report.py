@@ -17,6 +17,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tasks.clips import Failure
 from tasks.document import Omission
+from tasks.ledger import Ledger
 from tasks.manifest import Run, write_manifest
 from tasks.report import BARS, bars, clock
 from tests.recordings import GAP, RATE, SPEECH, run
@@ -77,7 +78,7 @@ def test_no_text_becomes_markup(tmp_path: Path, text: str) -> None:
         flags={2: (text,)},
         omissions=[Omission(9, text, "omitted", text)],
         recorded=False,
-    ) | {"run": Run(text, {"loudness": -16.0}, calls=3, retries=2)}
+    ) | {"run": Run(text, {"loudness": -16.0}, calls=3, retries=2, ledger=Ledger(tmp_path / "ledger.jsonl"))}
     page = Page(write_manifest(**wild).report)
     assert (plain.count("script"), plain.count("style"), 0) == (
         page.count("script"),
