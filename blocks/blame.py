@@ -1,6 +1,7 @@
 """What vendors' answers have in common: messages in many envelopes, times to wait, and what a bare status means."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ _KINDS: dict[int, type[CallFailed]] = {
     429: RateLimited,
     451: Refused,
 }
+ABOUT_TEXT = re.compile(
+    r"\b(transcript|text(?![ -]to[ -]speech)|too (long|short|large)|length|characters?|empty|tokens?)\b", re.IGNORECASE
+)
+"""Words of a complaint about the text, even where it names a voice or model too: `too long for this model`."""
 _NO_SUCH_PLACE = {404, 405, 410}
 
 
@@ -54,6 +59,8 @@ class Receipt:
     billed: Billed = Billed.YES
     request_id: str = ""
     usage: Usage | None = None
+    in_flight: int | None = None
+    """Calls at one time that the plan allows."""
 
 
 PAID = Receipt()

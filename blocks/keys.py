@@ -1,9 +1,41 @@
-"""Keys from the environment, and never in a message."""
+"""Keys from the environment, and what a key is to the pool: whose it is, never in a message."""
 
+import hashlib
 import os
 import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
+from blocks.key_pool import Member
+from blocks.plans import PLANS, Plan
 from blocks.speech import BadInput
+
+FINGERPRINT = 6
+"""Hexadecimal digits of a SHA-256."""
+SEVERAL_SERVERS = ("f5", "piper", "openai")
+"""Providers that are servers of one's own, of which there may be several that speak alike."""
+KEYED = tuple(provider for provider in PLANS if provider not in {"f5", "piper"})
+"""Providers that know their callers by keys."""
+_BEGINNINGS = (
+    ("sk_car_", "cartesia"),
+    ("sk_", "elevenlabs"),
+    ("sk-", "openai"),
+    ("AIza", "gemini"),
+    ("AQ.", "gemini"),
+)
+"""Of the vendors' newer keys; the older ones look like anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A key, or a server that asks for none, with what it opens."""
+
+    member: Member
+    server: str = ""
+    """A base URL; empty for the vendor's own."""
+    key: str = field(default="", repr=False)
 
 
 def variable_of(provider: str) -> str:
@@ -16,17 +48,37 @@ def keys_from(variable: str) -> tuple[tuple[str, str], ...]:
 
     Raises BadInput, naming the variable and the place in its list, for what cannot be a key.
     """
-    entries = [entry.strip() for entry in re.split(r"[,\n]", os.environ.get(variable, ""))]
-    pairs = []
-    for place, entry in enumerate(filter(None, entries), 1):
-        account, _, key = entry.rpartition(":")
+    return read_keys(os.environ.get(variable, ""), variable)
+
+
+def read_keys(text: str, place: str, *, once: bool = False) -> tuple[tuple[str, str], ...]:
+    """(account, key) pairs of a list that commas or newlines part; one that stands twice is told once, or refused.
+
+    Raises BadInput, naming the place in the list.
+    """
+    entries = [entry.strip() for entry in re.split(r"[,\n]", text)]
+    pairs: list[tuple[str, str]] = []
+    for number, entry in enumerate(filter(None, entries), 1):
+        account, _, key = (part.strip() for part in entry.rpartition(":"))
         if not key or not all("!" <= character <= "~" for character in key):
             raise BadInput(
-                f"{variable} holds no usable key at place {place}: a key is printable ASCII without spaces; "
+                f"{place} holds no usable key at place {number}: a key is printable ASCII without spaces; "
                 "part keys by commas or newlines, each as `key` or `account:key`."
             )
-        pairs.append((account.strip(), key))
+        if looks_like(account):
+            raise BadInput(f"{place} holds a key where an account should be, at place {number}: write `account:key`.")
+        if (twice := [held for held, other in pairs if other == key]) and account != twice[0]:
+            raise BadInput(f"{place} holds one key for two accounts, at place {number} again: leave one of them out.")
+        if twice and once:
+            raise BadInput(f"{place} holds one key twice, at place {number} again: leave one of them out.")
+        if not twice:
+            pairs.append((account, key))
     return tuple(pairs)
+
+
+def looks_like(key: str) -> str:
+    """The provider whose keys begin like this one; empty where nobody can tell."""
+    return next((provider for beginning, provider in _BEGINNINGS if key.startswith(beginning)), "")
 
 
 def first_key(variable: str, provider: str) -> str:
@@ -35,3 +87,79 @@ def first_key(variable: str, provider: str) -> str:
     if not keys:
         raise BadInput(f"{provider} needs a key: put it into the environment variable {variable}.")
     return keys[0][1]
+
+
+def plan_of(
+    provider: str,
+    name: str = "",
+    *,
+    in_flight: int | None = None,
+    per_minute: int | None = None,
+    per_day: int | None = None,
+) -> Plan:
+    """A plan by its name, the default where it is empty, with the limits that were agreed where there are any.
+
+    Raises BadInput for an unknown plan, or a limit below 1.
+    """
+    known = PLANS.get(provider, ())
+    found = [plan for plan in known if plan.name == (name or known[0].name)]
+    if not found:
+        raise BadInput(
+            f"{provider} has no plan {name!r}; the known ones are {', '.join(plan.name for plan in known) or 'none'}. "
+            "For other limits name the nearest, and set them in the key's block."
+        )
+    plan = found[0]
+    for limit in (in_flight, per_minute, per_day):
+        if limit is not None and limit < 1:
+            raise BadInput(f"a limit of {limit} lets no call through: the limits of {plan.tag} must be 1 at least.")
+    return replace(
+        plan,
+        in_flight=in_flight or plan.in_flight,
+        per_minute=per_minute or plan.per_minute,
+        per_day=per_day or plan.per_day,
+    )
+
+
+def fingerprint(provider: str, key: str) -> str:
+    """Tells a key from others, and tells nothing of it."""
+    return hashlib.sha256(f"{provider}\0{key}".encode()).hexdigest()[:FINGERPRINT]
+
+
+def credential(
+    provider: str, key: str, account: str, plan: Plan, *, server: str = "", enabled: bool = True
+) -> Credential:
+    """A key with its name for people: the account, and a fingerprint that no key can be told from."""
+    mark = fingerprint(provider, key)
+    return Credential(Member(f"{account or provider}#{mark}", account or f"#{mark}", plan, enabled), server, key)
+
+
+def from_environment(provider: str, servers: Sequence[str], plan: str = "") -> tuple[Credential, ...]:
+    """The keys of the environment, or the servers themselves where those need none; empty where there are neither.
+
+    Raises BadInput.
+    """
+    if len(servers) > 1 and provider not in SEVERAL_SERVERS:
+        raise BadInput(f"{provider} takes one --server; several may be named for {', '.join(SEVERAL_SERVERS)}.")
+    chosen = plan_of(provider, plan)
+    keys = keys_from(variable_of(provider))
+    if len(servers) > 1 or (servers and not keys):
+        if provider not in SEVERAL_SERVERS:
+            return ()
+        key = keys[0][1] if keys else ""
+        return tuple(Credential(Member(netloc, netloc, chosen), url, key) for url, netloc in _netlocs(servers))
+    server = servers[0] if servers else ""
+    return tuple(credential(provider, key, account, chosen, server=server) for account, key in keys)
+
+
+def servers_of(server: str) -> tuple[str, ...]:
+    """The base URLs of a list that commas or blanks part."""
+    return tuple(filter(None, re.split(r"[,\s]+", server)))
+
+
+def _netlocs(servers: Sequence[str]) -> list[tuple[str, str]]:
+    """Raises BadInput where one stands twice."""
+    pairs = [(server, urlsplit(server).netloc or server) for server in servers]
+    for netloc, count in Counter(netloc for _, netloc in pairs).items():
+        if count > 1:
+            raise BadInput(f"--server names {netloc} {count} times: once is enough.")
+    return pairs

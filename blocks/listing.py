@@ -8,6 +8,7 @@ import httpx
 
 from blocks.answers import parsed
 from blocks.keys import variable_of
+from blocks.network import lasts
 from blocks.speech import (
     BadInput,
     BadKey,
@@ -20,7 +21,7 @@ from blocks.speech import (
     Unanswered,
     Unreachable,
 )
-from blocks.wire import Wire, lasts
+from blocks.wire import Wire
 
 _DEADLINE_S = 20.0
 _PAUSES_S = (0.5, 2.0)
@@ -28,6 +29,9 @@ _PAUSES_S = (0.5, 2.0)
 _PATIENCE_S = 10.0
 """A listing that is asked to wait for longer fails."""
 _NO_LIST = {404, 405, 501}
+_NO_PLACE = {404, 405, 410}
+_NO_HTTP = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+"""What a port that speaks something else looks like: nonsense, or nothing and a closed door."""
 _PASSING = (ProviderFailed, RateLimited, Unreachable, Unanswered)
 
 
@@ -46,13 +50,29 @@ async def listing(wire: Wire, path: str, params: Mapping[str, str] | None = None
     except CallFailed as error:
         if isinstance(error, Unreachable) and not wire.closed:
             raise BadInput(str(error)) from error
-        if isinstance(error.__cause__, httpx.RemoteProtocolError):
+        if isinstance(error.__cause__, _NO_HTTP):
             raise BadInput(f"{_open(error)}; does this port speak {wire.scheme}? Check --server.") from error
         raise
     listed = None if answer is None else parsed(answer)
     if listed is None and not optional:
         raise BadInput(f"{wire.provider} answers without JSON; is {wire.server} its API? Check --server.")
     return listed
+
+
+async def check_speaks(wire: Wire, *paths: str) -> None:
+    """Raise BadInput where none of the paths of the speaking call is there; for a server that has none of the lists.
+
+    It is free: a call without a text has nothing to speak, and a path that is there complains of that.
+    """
+    for path in paths:
+        try:
+            answer = await wire.ask("POST", path, json={}, deadline_s=_DEADLINE_S)
+        except CallFailed:  # The first call will tell what it is.
+            return
+        if answer.status not in _NO_PLACE:
+            return
+    tried = " nor ".join(paths)
+    raise BadInput(f"{wire.provider} finds nothing at {tried}; is {wire.server} its API? Check --server.")
 
 
 async def _patiently(wire: Wire, path: str, params: Mapping[str, str], *, optional: bool) -> bytes | None:

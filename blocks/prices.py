@@ -89,7 +89,7 @@ def price_of(voice: Voice) -> Price | None:
     """None where it is not known: a model that is not in the table, or somebody's server that speaks OpenAI's API."""
     if voice.provider in LOCAL:
         return FREE
-    if voice.provider == "openai" and voice.server not in {"", "api.openai.com"}:
+    if voice.provider == "openai" and voice.server:
         return None
     listed = PRICES.get(voice.provider, {})
     known = [beginning for beginning in listed if voice.model.startswith(beginning)]

@@ -9,8 +9,10 @@ SpeechError
 │   ├── NotSpeech         nobody knows: the answer arrived, but it is not the whole speech of the text
 │   ├── BadKey            the key: it is wrong, revoked or suspended
 │   ├── Forbidden         the key, for this voice, model or feature only
-│   ├── AccountExhausted  the account: no credit, or its quota of the day is used up
-│   ├── RateLimited       the account: too many calls in a minute, or at one time; it is not the call's failure
+│   ├── AccountExhausted  the account: it has no credit
+│   │   └── DayQuotaUsed  or its quota of the day is used up, which comes back by itself
+│   ├── RateLimited       the account: too many calls in a minute; it is not the call's failure
+│   │   └── Crowded       or too many at one time
 │   ├── ProviderFailed    the provider: it is down, busy or broken; the same call may go well next time
 │   │   └── EngineFailed  an engine on this machine, which crashed or hung
 │   ├── Unreachable       the network, before anything was sent
@@ -99,7 +101,15 @@ class AccountExhausted(CallFailed):
     pass
 
 
+class DayQuotaUsed(AccountExhausted):
+    pass
+
+
 class RateLimited(CallFailed):
+    pass
+
+
+class Crowded(RateLimited):
     pass
 
 
@@ -138,7 +148,7 @@ class Voice:
     style: str = ""
     """How to say it, in the provider's terms."""
     server: str = ""
-    """Host and port of a server of one's own, which may call other speech by the same names."""
+    """Host, port and path of a server of one's own, which may call other speech by the same names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +179,8 @@ class Audio:
     request_id: str = ""
     usage: Usage | None = None
     """None where the provider does not tell."""
+    in_flight: int | None = None
+    """Calls at one time that the provider says it allows the account."""
 
 
 class Provider(Protocol):

@@ -4,14 +4,16 @@ An Answer is whatever came back; who is to blame for one without success is the 
 """
 
 import asyncio
+import json as encoding
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from blocks.blame import Blame, told
+from blocks.network import NOTHING_SENT, causes, check_server, remedy, unusable
+from blocks.sound import sniff
 from blocks.speech import BadInput, Billed, CallFailed, NotSpeech, Unanswered, Unreachable
 
 Classify = Callable[[int, Mapping[str, str], bytes], Blame]
@@ -20,16 +22,12 @@ Classify = Callable[[int, Mapping[str, str], bytes], Blame]
 _CONNECT_S = 15.0
 _IDLE_S = 60.0
 """A connection that nobody used for so long is closed: servers do the same, and a call must not meet that moment."""
-_MESSAGE_BYTES = 2000
-"""A success of fewer bytes is no speech, but may be a complaint."""
-_NOTHING_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-)
+_MOST_BYTES = 2**28
+"""No answer is longer: it would be an hour and a half of speech at 24 kHz."""
+_WORDS = {"json", "markup", ""}
+"""What bodies are that may be quoted; of a sound file nothing is."""
+_SHORTEST_KEY = 8
+"""A shorter one, such as `none`, is sent where no key is asked for, and may stand in any list by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class Wire:
         self.server = check_server(server)
         self.scheme = urlsplit(server).scheme
         self._classify = classify
-        self._secret = secret
+        self._spellings = _spellings(secret)
         self.closed = False
         self.keyed = secret is not None
         self._deadlines: set[asyncio.Timeout] = set()
@@ -75,10 +73,7 @@ class Wire:
                 follow_redirects=False,
             )
         except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
-            raise BadInput(
-                f"{provider} cannot be called with the proxy or certificates of the environment "
-                f"(HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE): {type(error).__name__}. Correct or unset them."
-            ) from error
+            raise BadInput(unusable(provider, error)) from error
 
     async def ask(
         self,
@@ -89,26 +84,33 @@ class Wire:
         json: object = None,
         params: Mapping[str, str] | None = None,
     ) -> Answer:
-        """The whole answer, of any status. Raises Unreachable, Unanswered, or NotSpeech for an unreadable encoding."""
+        """The whole answer, of any status. Raises Unreachable, Unanswered, or NotSpeech for a body beyond reading."""
         if self.closed:
             raise Unreachable(f"{self.provider} was closed before it could speak.")
         try:
             async with asyncio.timeout(deadline_s) as deadline:
                 self._enter(deadline)
-                response = await self._client.request(method, self.server + path, json=json, params=params)
+                request = self._client.build_request(method, self.server + path, json=json, params=params)
+                response = await self._client.send(request, stream=True)
+                try:
+                    body = await self._read(response)
+                finally:
+                    await response.aclose()
             if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
                 raise httpx.ProxyError("the proxy wants a name and a password (407)")
         except TimeoutError as error:
             reason = "it was closed" if self.closed else f"no whole answer in {deadline_s:.0f} s"
             raise self._unanswered(reason) from error
         except httpx.DecodingError as error:
-            reason = f"{self.provider} sent a body that does not decode: {told(str(error))}"
+            reason = f"{self.provider} sent a body that does not decode: {told(self._struck(str(error)))}"
             raise NotSpeech(reason, billed=Billed.UNKNOWN) from error
         except httpx.TransportError as error:
+            for cause in causes(error):  # A traceback may show their words, and these a header.
+                cause.args = tuple(self._struck(arg) if isinstance(arg, str) else arg for arg in cause.args)
             raise self._broken(error) from error
         finally:
             self._leave(deadline)
-        return self._whole(response)
+        return self._whole(response, body)
 
     async def post(
         self,
@@ -152,65 +154,53 @@ class Wire:
         if not self._deadlines:
             self._idle.set()
 
-    def _whole(self, response: httpx.Response) -> Answer:
+    async def _read(self, response: httpx.Response) -> bytes:
+        """The body. Raises NotSpeech as soon as it is longer than any speech."""
+        pieces, size = [], 0
+        async for piece in response.aiter_bytes():
+            pieces.append(piece)
+            size += len(piece)
+            if size > _MOST_BYTES:
+                reason = f"{self.provider} answered {response.status_code} with more than {_MOST_BYTES >> 20} MB"
+                raise NotSpeech(reason, billed=Billed.UNKNOWN)
+        return b"".join(pieces)
+
+    def _whole(self, response: httpx.Response, body: bytes) -> Answer:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        body = response.content
         stated = headers.get("content-length", "")
         if stated.isdecimal() and "content-encoding" not in headers and int(stated) != len(body):
             raise self._unanswered(f"{len(body)} of {stated} bytes came")
-        if self._secret and (not response.is_success or len(body) < _MESSAGE_BYTES):  # Some vendors quote the key.
-            body = body.replace(self._secret.encode(), b"***")
-            headers = {name: value.replace(self._secret, "***") for name, value in headers.items()}
+        # Some vendors quote the key, and whatever is no sound may become part of a message.
+        for spelling in self._spellings:
+            if not response.is_success or len(spelling) >= _SHORTEST_KEY:
+                headers = {name: value.replace(spelling, "***") for name, value in headers.items()}
+                if not response.is_success or sniff(body) in _WORDS:
+                    body = body.replace(spelling.encode(), b"***")
         return Answer(response.status_code, headers, body)
 
-    def _broken(self, error: httpx.TransportError) -> CallFailed:
-        if isinstance(error, httpx.LocalProtocolError):  # Its text may quote a header, and so a key.
-            return Unreachable(f"{self.provider} was not called: the request does not fit HTTP.")
-        reason = told(str(error)) or type(error).__name__
-        if not isinstance(error, _NOTHING_SENT):
-            return self._unanswered(reason.rstrip("."))
-        remedy = "check --server and the network"
-        if isinstance(error, httpx.ProxyError):
-            remedy = "check HTTPS_PROXY and ALL_PROXY"
-        elif "certificate" in reason.lower():
-            remedy = "name your own certificate authority in SSL_CERT_FILE"
-        elif "ssl" in reason.lower():
-            remedy = "does this port speak http instead of https?"
-        elif self._proxied():
-            remedy = "check --server, and the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names"
-        return Unreachable(f"{self.provider} cannot be reached at {self.server}: {reason}; {remedy}.")
+    def _struck(self, words: str) -> str:
+        """Without the key."""
+        for spelling in self._spellings:
+            words = words.replace(spelling, "***")
+        return words
 
-    def _proxied(self) -> bool:
-        """Whether the environment puts a proxy between us and the server."""
-        host = urlsplit(self.server).hostname or ""
-        return bool(getproxies().keys() & {self.scheme, "all"}) and not proxy_bypass(host)
+    def _broken(self, error: httpx.TransportError) -> CallFailed:
+        if isinstance(error, httpx.LocalProtocolError):
+            return Unreachable(f"{self.provider} was not called: the request does not fit HTTP.")
+        reason = told(self._struck(str(error))) or type(error).__name__
+        if not isinstance(error, NOTHING_SENT):
+            return self._unanswered(reason.rstrip("."))
+        help_ = remedy(error, reason, self.server)
+        return Unreachable(f"{self.provider} cannot be reached at {self.server}: {reason}; {help_}.")
 
     def _unanswered(self, reason: str) -> Unanswered:
         message = f"{self.provider} at {self.server} did not answer in full: {reason}."
         return Unanswered(message, billed=Billed.UNKNOWN)
 
 
-def lasts(error: BaseException | None) -> bool:
-    """Whether the network's failure comes again however often one tries: of TLS, or of a proxy."""
-    if isinstance(error, httpx.ConnectError):
-        return "ssl" in str(error).lower()
-    return isinstance(error, httpx.ProxyError | httpx.UnsupportedProtocol | httpx.LocalProtocolError)
-
-
-def check_server(url: str) -> str:
-    """The base URL without its last slash. Raises BadInput, which never repeats credentials or a query."""
-    example = "give a base URL such as http://127.0.0.1:8000"
-    try:
-        parts = urlsplit(url)
-        named = (parts.hostname or "").isascii() and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError as error:
-        raise BadInput(f"The server's URL has a wrong host or port: {example}.") from error
-    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
-        raise BadInput("The server's URL holds credentials: leave them out, and put keys into the environment.")
-    if parts.query or parts.fragment or "?" in url or "#" in url:
-        raise BadInput(f"The server's URL has a query or fragment: {example}, and put keys into the environment.")
-    if parts.scheme not in ("http", "https"):
-        raise BadInput(f"The server {told(url)!r} is no http:// or https:// URL: {example}.")
-    if not named or any(not character.isprintable() or character.isspace() for character in url):
-        raise BadInput(f"The server {told(url)!r} names no host: {example}.")
-    return url.rstrip("/")
+def _spellings(secret: str | None) -> tuple[str, ...]:
+    """The key as it stands, in JSON and in a URL."""
+    if not secret:
+        return ()
+    in_json = encoding.dumps(secret)[1:-1]
+    return tuple(dict.fromkeys((secret, in_json, in_json.replace("/", r"\/"), quote(secret, safe=""))))

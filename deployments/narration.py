@@ -9,8 +9,10 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from blocks import storage
-from blocks.speech import BadInput, SpeechError, Voice
+from blocks import keyring, storage
+from blocks.key_health import opened_store
+from blocks.keyring import asks_blocks
+from blocks.speech import BadInput, Offer, Provider, SpeechError, Voice
 
 if TYPE_CHECKING:
     from tasks.preview import Preview
@@ -34,10 +36,10 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
 
     refuse_equal_names(sources)
     server = connect()
-    for source in sources:
-        _preview(
-            source, wanted, options["server"], fresh=True
-        )  # a wrong file or voice is refused while the server is still starting
+    if server and asks_blocks(wanted.provider, options["server"]):
+        server.wait_until_healthy()
+    for source in sources:  # a wrong file or voice is refused while the server is still starting
+        _preview(source, wanted, options["server"], options["plan"], fresh=True)
     if server:
         server.wait_until_healthy()
     for source in sources:
@@ -53,11 +55,12 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
             yield Answer(tuple(_describe(recording)), recording.as_json())
 
 
-def preview_all(sources: Sequence[str], wanted: Voice, server: str, *, fresh: bool) -> Iterator[Answer]:
+def preview_all(sources: Sequence[str], wanted: Voice, server: str, plan: str, *, fresh: bool) -> Iterator[Answer]:
     """Tell what speaking the sources would take, and call nobody. Raises BadInput."""
     refuse_equal_names(sources)
+    reach_keys(wanted.provider, server)
     for source in sources:
-        seen = _preview(source, wanted, server, fresh=fresh)
+        seen = _preview(source, wanted, server, plan, fresh=fresh)
         facts = {
             "source": source,
             "voice": seen.voice.name,
@@ -75,6 +78,27 @@ def preview_all(sources: Sequence[str], wanted: Voice, server: str, *, fresh: bo
             f"by {seen.voice.name}; {seen.calls} calls to make{_expected_cost(seen.cost_usd)}"
         )
         yield Answer((line,), facts)
+
+
+def voices_of(name: str, server: str) -> "tuple[Sequence[Offer], Provider]":
+    """Who can speak, and the provider that knows its limits. Raises BadInput."""
+
+    async def ask() -> "tuple[Sequence[Offer], Provider]":
+        async with opened_store() as store, keyring.opened(name, server, "", store) as callers:
+            return await callers.voices()
+
+    reach_keys(name, server)
+    return asyncio.run(ask())
+
+
+def reach_keys(name: str, server: str) -> None:
+    """Have a Prefect server ready where the keys of a provider are its blocks."""
+    if asks_blocks(name, server):
+        settle_prefect()
+        from deployments.server import connect
+
+        if started := connect():
+            started.wait_until_healthy()
 
 
 def settle_prefect() -> None:
@@ -110,11 +134,15 @@ def _run_flow(source: str, options: dict[str, Any]) -> "Recording":
         raise KeyboardInterrupt from None
 
 
-def _preview(source: str, wanted: Voice, server: str, *, fresh: bool) -> "Preview":
+def _preview(source: str, wanted: Voice, server: str, plan: str, *, fresh: bool) -> "Preview":
     from tasks.clips import Shelf
     from tasks.preview import preview
 
-    return asyncio.run(preview(source, wanted, server, Shelf(storage.home() / "shelf"), fresh=fresh))
+    async def look() -> "Preview":
+        async with opened_store() as store, keyring.opened(wanted.provider, server, plan, store) as callers:
+            return await preview(source, wanted, callers, Shelf(storage.home() / "shelf"), fresh=fresh)
+
+    return asyncio.run(look())
 
 
 def _describe(recording: "Recording") -> Iterator[str]:

@@ -8,6 +8,9 @@ import httpx
 from blocks.speech import BadInput
 from deployments.server import SETTINGS, Server
 
+HOURLY = "23 * * * *"
+"""Not on the hour, when everybody asks."""
+
 
 def up(port: int) -> None:
     """Serve the flows until interrupted, on the server that the profile names or on one of our own at this port."""
@@ -52,6 +55,13 @@ def _answers(port: int) -> bool:
 async def _serve() -> None:
     from prefect import aserve
 
+    from blocks.api_key import ApiKey
+    from flows.check_keys import check_keys
     from flows.narrate import narrate
 
-    await aserve(await narrate.ato_deployment("narrate", tags=["speech"]), pause_on_shutdown=False)
+    await ApiKey.aregister_type_and_schema()  # the UI has a form for a key before there is one
+    await aserve(
+        await narrate.ato_deployment("narrate", tags=["speech"]),
+        await check_keys.ato_deployment("check_keys", tags=["speech"], cron=HOURLY),
+        pause_on_shutdown=False,
+    )

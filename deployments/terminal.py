@@ -1,6 +1,5 @@
 """The `speech` command: it reads the command line, shows progress, and calls flows. All work is theirs."""
 
-import asyncio
 import json
 import os
 import sys
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from blocks.providers import opened
-from blocks.speech import BadInput, Offer, Provider, SpeechError, Voice
+from blocks.speech import BadInput, SpeechError, Voice
+from deployments.keys_terminal import keys
 
 if TYPE_CHECKING:
     from deployments.narration import Answer
@@ -25,6 +24,7 @@ app = App(
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,
 )
+app.command(keys)
 
 
 @app.command
@@ -41,6 +41,8 @@ def narrate(
     style: str = "",
     loudness: float = -16.0,
     workers: int = 0,
+    plan: str = "",
+    deadline: str = "",
     suspects: Literal["keep", "fail"] = "keep",
     fresh: bool = False,
     dry_run: bool = False,
@@ -59,7 +61,8 @@ def narrate(
     provider
         Who speaks: espeak on this machine, or a service or server by its kind.
     server
-        The base URL of the provider's API, where it is not the vendor's own.
+        The base URL of the provider's API, where it is not the vendor's own; several of one's own, which speak
+        alike, are parted by commas.
     model
         A model of the provider; empty takes its default.
     voice
@@ -74,6 +77,11 @@ def narrate(
         The recording's loudness in LUFS.
     workers
         The most calls at one time; 0 takes all that the plan allows.
+    plan
+        The plan of the accounts whose keys come from the environment; empty takes the provider's smallest.
+    deadline
+        How long after its start the run may wait for keys that are at their limits, such as 90m or 12h; empty
+        waits as long as it takes.
     suspects
         What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
     fresh
@@ -89,7 +97,7 @@ def narrate(
 
     wanted = Voice(provider, voice, language, model, speed, style)
     if dry_run:
-        return _tell(preview_all(sources, wanted, server, fresh=fresh), as_json=as_json)
+        return _tell(preview_all(sources, wanted, server, plan, fresh=fresh), as_json=as_json)
     options = {
         "output": output,
         "format": audio_format,
@@ -102,6 +110,8 @@ def narrate(
         "style": style,
         "loudness": loudness,
         "workers": workers,
+        "plan": plan,
+        "deadline": deadline,
         "suspects": suspects,
         "fresh": fresh,
     }
@@ -138,7 +148,9 @@ def voices(provider: str = "espeak", *, server: str = "", as_json: Annotated[boo
     as_json
         End stdout with one JSON object.
     """
-    speaker, offers = asyncio.run(_listed(provider, server))
+    from deployments.narration import voices_of
+
+    offers, speaker = voices_of(provider, server)
     limits, in_flight = speaker.limits, speaker.plan.in_flight
     if as_json:
         facts = {"voices": [asdict(offer) for offer in offers], "limits": asdict(limits), "in_flight": in_flight}
@@ -151,11 +163,6 @@ def voices(provider: str = "espeak", *, server: str = "", as_json: Annotated[boo
             f"{limits.bytes:,} bytes; {in_flight} at one time"
         )
     return DONE
-
-
-async def _listed(provider: str, server: str) -> tuple[Provider, Sequence[Offer]]:
-    async with opened(provider, server) as speaker:
-        return speaker, await speaker.voices()
 
 
 def _tell(answers: Iterable["Answer"], *, as_json: bool) -> int:

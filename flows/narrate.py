@@ -7,24 +7,26 @@ source ─parse→ Document ─chunk→ Chunks ─synthesise→ ─retry→ ─r
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar, cast
-from urllib.parse import urlsplit
 
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.utilities.annotations import opaque
 
-from blocks import storage
-from blocks.providers import opened
-from blocks.speech import BadInput, Provider, Voice
+from blocks import keyring, storage
+from blocks.key_health import Store, opened_store
+from blocks.speech import BadInput, Voice
 from tasks.artifacts import publish_units, published
 from tasks.chunk import chunk, conserve
 from tasks.clips import Clip, Failure, Shelf, Take
 from tasks.document import Chunk, Document
+from tasks.durations import seconds
 from tasks.encode import Labels
-from tasks.lanes import open_lanes
+from tasks.health import announce, publish_keys
+from tasks.lanes import lines_of, open_lanes
 from tasks.ledger import Ledger
 from tasks.manifest import Run, check_source_stays, manifest
 from tasks.merge import check_target, merge
@@ -35,7 +37,8 @@ from tasks.retake import Policy, doubtful, retake
 from tasks.retry import find_known, retry
 from tasks.script import check_script
 from tasks.source import name_of
-from tasks.synthesise import Speaker, synthesise_chunks
+from tasks.speak import Speaker
+from tasks.synthesise import synthesise_chunks
 from tasks.timeline import Timeline, chapters, choose_rate, lay_out
 
 T = TypeVar("T")
@@ -55,6 +58,8 @@ async def narrate(
     style: str = "",
     loudness: float = -16.0,
     workers: int = 0,
+    plan: str = "",
+    deadline: str = "",
     suspects: Literal["keep", "fail"] = "keep",
     fresh: bool = False,
 ) -> Recording:
@@ -65,7 +70,8 @@ async def narrate(
         output: The folder for the recording and what goes with it.
         format: The recording's format; all but wav carry chapters.
         provider: Who speaks: espeak on this machine, or a service or server by its kind.
-        server: The base URL of the provider's API, where it is not the vendor's own.
+        server: The base URL of the provider's API, where it is not the vendor's own; several of one's own, which speak
+            alike, are parted by commas.
         model: A model of the provider; empty takes its default.
         voice: A voice of the provider, by its name; empty takes the provider's voice for the language.
         language: A language tag such as en-us, vi or cmn; empty takes the language of the voice.
@@ -73,6 +79,9 @@ async def narrate(
         style: How to speak, where the provider can be told.
         loudness: The recording's loudness in LUFS.
         workers: The most calls at one time; 0 takes all that the plan allows.
+        plan: The plan of the accounts whose keys come from the environment; empty takes the provider's smallest.
+        deadline: How long after its start the run may wait for keys that are at their limits, such as 90m or 12h; empty
+            waits as long as it takes.
         suspects: What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
         fresh: Speak everything anew, also what is on the shelf.
 
@@ -83,18 +92,25 @@ async def narrate(
     started, progress = time.monotonic(), WATCHED.get() or Progress()
     target = _target(source, output, format)
     _check_options(loudness, workers)
+    until = started + seconds(deadline)
     check_target(target)
     check_source_stays(source, target)
     ledger = Ledger(storage.home() / "ledger" / f"{flow_run.id}.jsonl")
-    async with opened(provider, server) as speaker, published(progress):
+    async with (
+        opened_store() as store,
+        keyring.opened(provider, server, plan, store, announce) as callers,
+        published(progress),
+    ):
         progress.stage = "reading"
-        chosen = await speaker.resolve(Voice(provider, voice, language, model, speed, style, urlsplit(server).netloc))
+        chosen, maker = await callers.resolve(Voice(provider, voice, language, model, speed, style))
         document = await parse(source)
         check_script(document, chosen.language)
-        chunks = chunk(sealed(document), speaker.limits, chosen.language)
+        chunks = chunk(sealed(document), maker.limits, chosen.language)
         get_run_logger().info("%d segments in %d chunks, spoken by %s", len(document.segments), len(chunks), chosen)
         progress.stage = "speaking"
-        takes = await _speak(chunks, speaker, chosen, progress, ledger, workers, suspects, fresh=fresh)
+        speaker = Speaker(maker, chosen, callers, Shelf(storage.home() / "shelf"), progress, ledger, fresh, until)
+        takes = await _speak(chunks, speaker, store, workers, suspects)
+        await publish_keys(await callers.report(), provider)
         conserve(document, [take.chunk for take in takes])
         progress.stage = "merging"
         whole = not any(isinstance(take.outcome, Failure) for take in takes)
@@ -135,32 +151,21 @@ def _check_options(loudness: float, workers: int) -> None:
         raise BadInput(f"{workers} workers cannot speak: name how many calls may run at one time, or 0 for the plan's")
 
 
-async def _speak(
-    chunks: Sequence[Chunk],
-    provider: Provider,
-    voice: Voice,
-    progress: Progress,
-    ledger: Ledger,
-    workers: int,
-    policy: Policy,
-    *,
-    fresh: bool,
-) -> list[Take]:
+async def _speak(chunks: Sequence[Chunk], speaker: Speaker, store: Store, workers: int, policy: Policy) -> list[Take]:
     """A take for each chunk, from the shelf or spoken in lanes; what failed in smaller pieces, what is odd again."""
-    shelf = Shelf(storage.home() / "shelf")
     found: dict[str, Clip] = {}
-    if not fresh:
-        chunks, found = await asyncio.to_thread(find_known, chunks, voice, shelf)
+    if not speaker.fresh:
+        chunks, found = await asyncio.to_thread(find_known, chunks, speaker.voice, speaker.shelf)
     texts = {chunk.text for chunk in chunks}
     missing = texts - found.keys()
-    progress.total, progress.reused = len(texts), len(texts) - len(missing)
+    speaker.progress.total, speaker.progress.reused = len(texts), len(texts) - len(missing)
     wanted = len(missing) or len(doubtful([Take(chunk, found[chunk.text]) for chunk in chunks], policy))
-    lanes = min(wanted, provider.plan.in_flight, workers or wanted)
-    async with open_lanes(provider.plan, lanes, progress) as permits:
-        speaker = Speaker(provider, voice, shelf, permits, progress, ledger, fresh)
+    lines = lines_of(await speaker.callers.plans(), wanted, workers)
+    async with open_lanes(lines, store, speaker.progress) as permits:
+        speaker = replace(speaker, permits=permits, slots=sum(line.wanted for line in lines))
         takes = await synthesise_chunks(chunks, found, speaker)
         if any(isinstance(take.outcome, Failure) for take in takes):
-            takes = await retry(sealed(takes), voice.language, speaker)
+            takes = await retry(sealed(takes), speaker.voice.language, speaker)
         if doubtful(takes, policy):
             takes = await retake(sealed(takes), speaker, policy)
     return takes

@@ -42,12 +42,12 @@ async def _publish(artifact: UUID, progress: Progress) -> None:
 
 
 async def _update(artifact: UUID, progress: Progress) -> None:
-    with _optional():
+    with optional():
         await aupdate_progress_artifact(artifact, progress.percent, description=progress.describe())
 
 
 @contextmanager
-def _optional() -> Iterator[None]:
+def optional() -> Iterator[None]:
     """A server that is away for a moment must not fail a run that gets on without it."""
     try:
         yield
@@ -60,7 +60,7 @@ async def publish_units(takes: Sequence[Take], manifest: str) -> None:
     ranked = sorted(enumerate(takes), key=lambda numbered: _rank(numbered[1]))
     left = max(0, len(takes) - TABLE_ROWS)
     where = f"{left} more are in {manifest}" if left else f"Also in {manifest}"
-    with _optional():
+    with optional():
         await acreate_table_artifact(
             [_row(number, take) for number, take in ranked[:TABLE_ROWS]],
             key="chunks",

@@ -3,7 +3,6 @@
 import random
 import time
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from blocks.speech import (
     AccountExhausted,
@@ -12,10 +11,8 @@ from blocks.speech import (
     CallFailed,
     Forbidden,
     NotSpeech,
-    ProviderFailed,
     RateLimited,
     Refused,
-    RunFailed,
     Unanswered,
 )
 from tasks.clips import Failure
@@ -26,11 +23,11 @@ ATTEMPTS = 4
 ATTEMPTS_ON = {BadText: 1, Refused: 1, NotSpeech: 2, Unanswered: 2}
 """The same text asked again seldom goes better (the retry stage has smaller pieces to offer); what may have been billed
 is asked for once more at most."""
-HOPELESS = (BadKey, Forbidden, AccountExhausted)
-"""Every other call would fail like this one."""
-PATIENCE_S = 600.0
-"""How long one chunk may be told to wait, all waits together."""
+ANOTHERS_FAULT = (RateLimited, BadKey, Forbidden, AccountExhausted)
+"""Of the key or the account: another one may say the text, or this one later, and whoever chooses keys sees to that."""
 BACKOFF_S, BACKOFF_CAP_S = 0.5, 8.0
+BREATH_S = 0.3
+"""The most that a call waits which was refused for somebody else's fault, so that all do not come back together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,52 +36,18 @@ class Unit:
 
     chunk: Chunk
     attempt: int = 1
-    waited_s: float = 0.0
     not_before: float = 0.0
     """On the monotonic clock, seconds."""
 
 
-@dataclass(slots=True)
-class Pause:
-    """A provider's wish to be left alone, which holds for every call to it. Its end only ever moves later."""
-
-    until: float = 0.0
-    """On the monotonic clock, seconds."""
-
-    def extend(self, seconds: float) -> None:
-        self.until = max(self.until, time.monotonic() + seconds)
-
-    @property
-    def left_s(self) -> float:
-        return max(0.0, self.until - time.monotonic())
-
-
-def after(unit: Unit, error: CallFailed, provider: str) -> Unit | Failure:
-    """The unit as it goes back to the queue, or its failure. To be told to wait is no failing attempt.
-
-    Raises RunFailed for what no other text will change: the key, the account, a wait beyond all patience.
-    """
-    if isinstance(error, HOPELESS):
-        raise RunFailed(
-            f"{provider} will not go on: {error}. Mend that and run the same command again: finished speech is kept"
-        ) from error
-    if isinstance(error, RateLimited) and (error.wait_s or 0.0) > PATIENCE_S:
-        raise RunFailed(
-            f"{provider} asks to be left alone for {timedelta(seconds=round(error.wait_s or 0))}: {error}. "
-            "Run the same command again then: finished speech is kept"
-        ) from error
-    pause_s = _pause_s(error, unit.attempt)
-    again = replace(unit, not_before=time.monotonic() + pause_s)
-    if isinstance(error, RateLimited) and unit.waited_s < PATIENCE_S:
-        return replace(again, waited_s=unit.waited_s + pause_s)
-    if unit.attempt < ATTEMPTS_ON.get(type(error), ATTEMPTS):
-        return replace(again, attempt=unit.attempt + 1)
-    return Failure(type(error).__name__, str(error), unit.attempt)
-
-
-def rest_s(error: CallFailed) -> float:
-    """How long every call has to rest after this one: as long as the provider asks for, if it is not for this text."""
-    return error.wait_s or 0.0 if isinstance(error, RateLimited | ProviderFailed) else 0.0
+def after(unit: Unit, error: CallFailed) -> Unit | Failure:
+    """The unit as it goes back to the queue, or its failure. Another's fault is no failing attempt of the unit."""
+    now = time.monotonic()
+    if isinstance(error, ANOTHERS_FAULT):
+        return replace(unit, not_before=now + random.uniform(0, BREATH_S))  # noqa: S311  no secret
+    if unit.attempt >= ATTEMPTS_ON.get(type(error), ATTEMPTS):
+        return Failure(type(error).__name__, str(error), unit.attempt)
+    return replace(unit, attempt=unit.attempt + 1, not_before=now + _pause_s(error, unit.attempt))
 
 
 def _pause_s(error: CallFailed, attempt: int) -> float:

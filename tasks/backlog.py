@@ -8,26 +8,29 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from tasks.attempts import Pause, Unit
+from tasks.attempts import Unit
 from tasks.clips import Take
 from tasks.document import Chunk
+from tasks.turns import Permits
 
 
 class Backlog:
     """Belongs to one event loop. Whoever takes units must settle them all: said, failed, or once more."""
 
-    def __init__(self, chunks: Iterable[Chunk], size: int, takers: int, pause: Pause) -> None:
-        """`size` units are taken at a time, by so many takers."""
+    def __init__(self, chunks: Iterable[Chunk], size: int, takers: int, permits: Permits) -> None:
+        """`size` units are taken at a time, by so many takers; none while no permit is to be had for a known time."""
         self._fresh = deque(Unit(chunk) for chunk in chunks)
         self._waiting: list[tuple[float, int, Unit]] = []
         self._open = len(self._fresh)
-        self._size, self._takers, self._pause = size, takers, pause
+        self._size, self._takers, self._permits = size, takers, permits
         self._taken = self._returned = 0
+        self.stopped = False
+        """Nothing more is to be said, whatever is left."""
         self._changed = asyncio.Event()
 
     async def take(self) -> list[Unit]:
         """The next units whose time has come, as soon as there are any; none when all is settled."""
-        while self._open:
+        while self._open and not self.stopped:
             if units := self._due():
                 return units
             self._changed.clear()
@@ -47,9 +50,22 @@ class Backlog:
         self._changed.set()
         return takes
 
+    def stop(self) -> None:
+        self.stopped = True
+        self._changed.set()
+
+    def smaller(self, unit: Unit) -> Unit:
+        """The smallest unit that nobody has taken yet, in exchange for this one; itself if it is as small."""
+        smallest = min(self._fresh, key=_size, default=unit)
+        if _size(smallest) >= _size(unit):
+            return unit
+        self._fresh.remove(smallest)
+        self._fresh.appendleft(unit)
+        return smallest
+
     def _due(self) -> list[Unit]:
         """What has waited goes first: else the last calls of a run would be its slowest."""
-        if self._pause.left_s:
+        if self._permits.rest_s:
             return []
         now, units = time.monotonic(), list[Unit]()
         while self._waiting and self._waiting[0][0] <= now and len(units) < self._size:
@@ -63,6 +79,10 @@ class Backlog:
 
     def _idle_s(self) -> float | None:
         """Until something may be due; None when only somebody's settling can bring it."""
-        if self._pause.left_s:
-            return self._pause.left_s
+        if rest_s := self._permits.rest_s:
+            return rest_s
         return max(0.0, self._waiting[0][0] - time.monotonic()) if self._waiting else None
+
+
+def _size(unit: Unit) -> int:
+    return len(unit.chunk.text)

@@ -39,6 +39,8 @@ class Clip:
     """It stood on the shelf: no call was made for it in this run."""
     latency_s: float = 0.0
     request_id: str = ""
+    key: str = ""
+    """The name for people of the key that it was made through; never the key."""
 
     @property
     def speech_s(self) -> float:

@@ -4,6 +4,7 @@ A file of JSON lines for each run, under `SPEECH_HOME/ledger`. A call's first li
 `failed` or `unknown`. A call whose last line is `sent` was under way when the process was killed: unknown, too.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from blocks.prices import Price, price_of
-from blocks.speech import Audio, BadInput, Billed, CallFailed, Usage, Voice
+from blocks.speech import Audio, BadInput, Billed, CallFailed, RunFailed, Usage, Voice
 from tasks.pace import expected_s
 
 
@@ -31,6 +32,8 @@ class Entry:
     provider: str
     model: str
     voice: str
+    key: str
+    """The key's name for people; empty for what needs none."""
     at: str
     status: Literal["sent", "ok", "failed", "unknown"] = "sent"
     billed: Billed = Billed.UNKNOWN
@@ -56,7 +59,7 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def call(self, text: str, voice: Voice) -> Iterator["Call"]:
+    def call(self, text: str, voice: Voice, key: str = "") -> Iterator["Call"]:
         """Holds while a call is made and proved: `ok` if the body ends well, and never left open."""
         entry = Entry(
             id=len(self.entries) + 1,
@@ -65,6 +68,7 @@ class Ledger:
             provider=voice.provider,
             model=voice.model,
             voice=voice.name,
+            key=key,
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         self.entries.append(entry)
@@ -81,18 +85,25 @@ class Ledger:
             call.settle("failed", Billed.NO)
             raise
         finally:
-            if entry.status == "sent":  # cancelled: the answer may be on its way
-                call.settle("unknown", Billed.UNKNOWN)
+            if entry.status == "sent":  # cancelled, or the disk is full
+                call.abandoned()
             self._write(entry)
 
     def _write(self, entry: Entry) -> None:
-        """One line in one write: lines of two processes cannot mix, and a killed one leaves no half."""
-        line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
-        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        """One line in one write: lines of two processes cannot mix. Raises RunFailed where it cannot be written."""
+        line = (json.dumps(asdict(entry), ensure_ascii=False) + "\n").encode()
         try:
-            os.write(file, line.encode())
-        finally:
-            os.close(file)
+            file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                if os.write(file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise RunFailed(
+                f"cannot write {self.path}: {error.strerror}. No call is made without its row: make room, then run the "
+                "same command again; finished speech is kept"
+            ) from error
 
 
 class Call:
@@ -104,12 +115,26 @@ class Call:
         self._began = time.monotonic()
         self._audio: Audio | None = None
 
-    def answered(self, audio: Audio) -> float:
-        """The answer is here, and so is its bill, whatever the answer is worth. Returns its latency, seconds."""
+    @property
+    def latency_s(self) -> float:
+        return self._entry.latency_s
+
+    def answered(self, audio: Audio) -> None:
+        """The answer is here, and so is its bill, whatever the answer is worth."""
         self._audio = audio
         self._entry.latency_s = round(time.monotonic() - self._began, 4)
         self._entry.request_id = audio.request_id
-        return self._entry.latency_s
+
+    def abandoned(self) -> None:
+        """Nobody will use its answer, which may still be on its way."""
+        if self._audio:
+            self.settle("failed", Billed.YES)
+        else:
+            self.settle("unknown", Billed.UNKNOWN)
+
+    def cost_usd(self, usage: Usage | None) -> float:
+        """Of a call that was billed, by what the provider told or else by the text; 0 where no price is known."""
+        return self._price.usd(usage or self._estimate(self._price)) if self._price else 0.0
 
     def failed(self, error: CallFailed) -> None:
         billed = Billed.YES if self._audio else error.billed
@@ -125,7 +150,7 @@ class Call:
         if self._price is None or billed is Billed.NO:
             entry.cost_usd = None if self._price is None and billed is not Billed.NO else 0.0
             return
-        spent = told or self._price.estimate(self._text, expected_s([self._text]) / self._voice.speed)
+        spent = told or self._estimate(self._price)
         entry.input, entry.output, entry.unit, entry.told = (
             spent.input,
             spent.output,
@@ -134,13 +159,19 @@ class Call:
         )
         entry.cost_usd = round(self._price.usd(spent), 8)
 
+    def _estimate(self, price: Price) -> Usage:
+        return price.estimate(self._text, expected_s([self._text]) / self._voice.speed)
+
 
 def _earlier(path: Path) -> list[Entry]:
     """The last word on each call in a ledger that stands here already; what is only `sent` became of nobody knows."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
         return []
+    if lines and not lines[-1].endswith(b"\n"):  # a full disk or a power cut left half of it
+        os.truncate(path, sum(map(len, lines[:-1])))
+        lines.pop()
     entries = {(entry := Entry(**json.loads(line))).id: entry for line in lines}
     for entry in entries.values():
         entry.billed = Billed(entry.billed)

@@ -1,10 +1,9 @@
 """What a run would do, found out without a call: for `--dry-run`, and to refuse bad input before anything starts."""
 
-from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from dataclasses import dataclass
 
+from blocks.callers import Callers
 from blocks.prices import price_of
-from blocks.providers import opened
 from blocks.speech import Voice
 from tasks.chunk import chunk_document
 from tasks.clips import Shelf
@@ -29,13 +28,12 @@ class Preview:
     """What the calls cost, at least and at most, when all go well; None where no price is known."""
 
 
-async def preview(source: str, wanted: Voice, server: str, shelf: Shelf, *, fresh: bool = False) -> Preview:
+async def preview(source: str, wanted: Voice, callers: Callers, shelf: Shelf, *, fresh: bool = False) -> Preview:
     """Read, check and cut a source as a run would. Raises BadInput."""
-    async with opened(wanted.provider, server) as provider:
-        voice = await provider.resolve(replace(wanted, server=urlsplit(server).netloc))
-        document = read_document(source)
-        check_script(document, voice.language)
-        chunks = chunk_document(document, provider.limits, voice.language)
+    voice, provider = await callers.resolve(wanted)
+    document = read_document(source)
+    check_script(document, voice.language)
+    chunks = chunk_document(document, provider.limits, voice.language)
     said, found = (chunks, {}) if fresh else find_known(chunks, voice, shelf)
     missing = {chunk.text for chunk in said} - found.keys()
     price = price_of(voice)

@@ -3,7 +3,10 @@
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+TOLD_REST_S = 2.0
+"""A rest that is longer is told to whoever watches."""
 
 
 @dataclass(slots=True)
@@ -20,12 +23,23 @@ class Progress:
     retries: int = 0
     waiting: str = ""
     """What this run waits for, if for anything."""
+    rest: str = ""
+    """Why no key may make a call for a while."""
+    rest_until: float = 0.0
+    """On the monotonic clock, seconds."""
     lanes: int = 0
     """Slots of the plan that this run holds now."""
     in_flight: int = 0
     first_call: float | None = None
     """On the monotonic clock, seconds."""
+    last_good: float | None = None
+    """When an answer was last good, on the monotonic clock, seconds."""
     started: float = field(default_factory=time.monotonic)
+
+    def resting(self, seconds: float, reason: str) -> None:
+        until = time.monotonic() + seconds
+        if until > self.rest_until:
+            self.rest, self.rest_until = reason, until
 
     @property
     def done(self) -> int:
@@ -52,12 +66,15 @@ class Progress:
         parts = [self.stage]
         if self.waiting:
             parts.append(f"waiting for {self.waiting}")
+        if (rest_s := self.rest_until - time.monotonic()) > TOLD_REST_S:
+            ends = datetime.now().astimezone() + timedelta(seconds=rest_s)
+            parts.append(f"waiting until {ends:%H:%M:%S}: {self.rest}")
         if self.rate:
             parts.append(f"{self.rate:.1f}/s")
         if self.eta_s:
             parts.append(f"{timedelta(seconds=round(self.eta_s))} left")
-        if self.lanes:
-            parts.append(f"{self.in_flight} calls in {self.lanes} lanes")
+        if self.lanes or self.in_flight:
+            parts.append(f"{self.in_flight} calls under way")
         if self.reused:
             parts.append(f"{self.reused} from the shelf")
         if self.retries:

@@ -13,9 +13,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from blocks.speech import BadInput, RunFailed
 from tasks.clips import Clip, Failure, Take
+from tasks.document import Chunk
+from tasks.speak import Speaker
 from tasks.suspects import Usual, suspects, usual
-from tasks.synthesise import Speaker, synthesise_chunks
+from tasks.synthesise import synthesise_chunks
 
 Policy = Literal["keep", "fail"]
 """What becomes of a clip that stands out after its second take, too."""
@@ -41,17 +44,28 @@ async def retake(takes: Sequence[Take], speaker: Speaker, policy: Policy) -> lis
     again = again[: max(LEAST_RETAKES, math.floor(RETAKES * len(clips)))]
     get_run_logger().info("%d clips stand out from their voice; %d are said again", len(doubts), len(again))
     speaker.progress.total += len(again)
-    second = {take.chunk.text: take.outcome for take in await synthesise_chunks(again, {}, speaker)}
+    second = await _said_again(again, speaker)
     voice = usual(clips)
     kept = {text: replace(clips[text], flags=(f"{SUSPECT}{told}",)) for text, told in doubts.items()}
     for text, clip in second.items():
         if isinstance(clip, Clip) and voice:
             kept[text] = _better(text, clips[text], clip, voice)
-            speaker.shelf.keep(text, speaker.voice, kept[text])
         elif isinstance(clip, Failure):
             speaker.progress.failed -= 1  # the first take stands
             speaker.progress.total -= 1
+    for text, clip in kept.items():  # the flag too: no later run shall pay for another take
+        speaker.shelf.keep(text, speaker.voice, clip)
     return _replaced(takes, kept, policy)
+
+
+async def _said_again(chunks: Sequence[Chunk], speaker: Speaker) -> dict[str, Clip | Failure]:
+    """By text; nothing where the provider will not go on: every text has its first take."""
+    try:
+        return {take.chunk.text: take.outcome for take in await synthesise_chunks(chunks, {}, speaker)}
+    except (RunFailed, BadInput) as error:
+        get_run_logger().warning("The first takes stand: %s", error)
+        speaker.progress.total -= len(chunks)
+        return {}
 
 
 def _better(text: str, first: Clip, second: Clip, voice: Usual) -> Clip:

@@ -10,21 +10,28 @@ from blocks.speech import Voice
 from tasks.chunk import smaller
 from tasks.clips import Clip, Failure, Shelf, Take
 from tasks.document import Chunk
-from tasks.synthesise import Speaker, find_on_shelf, synthesise_chunks
+from tasks.speak import Speaker
+from tasks.synthesise import find_on_shelf, synthesise_chunks
 
 ROUNDS = 5
 """Halvings: what is left of a 600-character chunk is then about the size of a clause."""
+DEAR_ROUNDS = 2
+"""Of what may have been billed, and of what is said again whole."""
+TEXTS_FAULT = {"BadText", "Refused", "NotSpeech", "EngineFailed"}
+"""What may go better in pieces; a provider or a network that fails does so with any text."""
+CHEAP = TEXTS_FAULT - {"NotSpeech"}
 
 
 @task(name="retry", cache_policy=NO_CACHE, persist_result=False)
 async def retry(takes: Sequence[Take], language: str, speaker: Speaker) -> list[Take]:
-    """The takes with every failed one replaced by the takes of its pieces, as long as that gets further.
+    """The takes with each that failed for its text replaced by the takes of its pieces, as long as that gets further.
 
-    What cannot be cut any smaller is tried once more as it is; what is left as a Failure has failed for good.
+    What failed for the provider, or cannot be cut any smaller, is said again as it is; what is left as a Failure has
+    failed for good.
     """
     said = [[take] for take in takes]
     for again in range(ROUNDS):
-        said, went_on = await _round(said, language, speaker, whole_too=not again)
+        said, went_on = await _round(said, language, speaker, again)
         if not went_on:
             break
     for take, pieces in zip(takes, said, strict=True):
@@ -33,13 +40,14 @@ async def retry(takes: Sequence[Take], language: str, speaker: Speaker) -> list[
     return [piece for pieces in said for piece in pieces]
 
 
-async def _round(
-    said: list[list[Take]], language: str, speaker: Speaker, *, whole_too: bool
-) -> tuple[list[list[Take]], bool]:
-    """Say what failed in smaller pieces; and whether there was anything to say."""
-    failed = {take.chunk for takes in said for take in takes if isinstance(take.outcome, Failure)}
-    cuts = {chunk: smaller(chunk, speaker.provider.limits, language) for chunk in failed}
-    cuts = {chunk: cut for chunk, cut in cuts.items() if whole_too or len(cut) > 1}
+async def _round(said: list[list[Take]], language: str, speaker: Speaker, again: int) -> tuple[list[list[Take]], bool]:
+    """Say what failed once more, most of it in smaller pieces; and whether there was anything to say."""
+    cuts: dict[Chunk, Sequence[Chunk]] = {}
+    for chunk, fault in {take.chunk: _fault(take) for takes in said for take in takes if _fault(take)}.items():
+        cut = smaller(chunk, speaker.provider.limits, language) if fault in TEXTS_FAULT else [chunk]
+        whole_is_worth_it = not again or (fault not in TEXTS_FAULT and again < DEAR_ROUNDS)
+        if whole_is_worth_it or (len(cut) > 1 and (fault in CHEAP or again < DEAR_ROUNDS)):
+            cuts[chunk] = cut
     pieces = [piece for cut in cuts.values() for piece in cut]
     if not pieces:
         return said, False
@@ -51,6 +59,10 @@ async def _round(
     spoken = dict(zip(pieces, await synthesise_chunks(pieces, found, speaker), strict=True))
     takes_of = {chunk: [spoken[piece] for piece in cut] for chunk, cut in cuts.items()}
     return [[new for take in takes for new in takes_of.get(take.chunk, [take])] for takes in said], True
+
+
+def _fault(take: Take) -> str:
+    return take.outcome.error if isinstance(take.outcome, Failure) else ""
 
 
 def find_known(chunks: Sequence[Chunk], voice: Voice, shelf: Shelf) -> tuple[list[Chunk], dict[str, Clip]]:

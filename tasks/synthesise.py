@@ -1,48 +1,24 @@
-"""Chunks become clips: each is looked up on the shelf, spoken under a permit, verified, and put on the shelf.
-
-This is the one owner of retries: a provider tries once, and Prefect's own task retries stay off.
-"""
+"""Chunks become clips: what is not on the shelf is dealt out to task runs, a group at a time, until all is settled."""
 
 import asyncio
 import hashlib
 import math
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from prefect import task
 from prefect.context import TaskRunContext
 
-from blocks.speech import Audio, CallFailed, Provider, Voice
-from tasks.attempts import Pause, Unit, after, rest_s
+from blocks.speech import BadInput, RunFailed, SpeechError, Voice
+from tasks.attempts import Unit
 from tasks.backlog import Backlog
 from tasks.clips import Clip, Failure, Shelf, Take
 from tasks.document import Chunk
-from tasks.ledger import Ledger
-from tasks.progress import Progress
-from tasks.verify import check_pace, measure
+from tasks.speak import Speaker, speak
 
 TASK_RUNS, TASK_RUNS_PER_S = 2000, 5
 """What one run may ask of Prefect: a task run costs the server about 25 ms of CPU, and the run itself as much."""
-TOLD_PAUSE_S = 2.0
-"""A rest that is longer is told to whoever watches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """All that speaking takes, once a run has its slots."""
-
-    provider: Provider
-    voice: Voice
-    shelf: Shelf
-    permits: asyncio.Semaphore
-    progress: Progress
-    ledger: Ledger
-    fresh: bool = False
-    """Whether what stands on the shelf is spoken anew."""
-    pause: Pause = field(default_factory=Pause)
-    """Shared by all calls: limits belong to the account."""
 
 
 def find_on_shelf(chunks: Iterable[Chunk], voice: Voice, shelf: Shelf) -> dict[str, Clip]:
@@ -52,19 +28,30 @@ def find_on_shelf(chunks: Iterable[Chunk], voice: Voice, shelf: Shelf) -> dict[s
 
 
 async def synthesise_chunks(chunks: Sequence[Chunk], found: dict[str, Clip], speaker: Speaker) -> list[Take]:
-    """A take for each chunk, in order. A text that stands twice is spoken once."""
+    """A take for each chunk, in order. A text that stands twice is spoken once.
+
+    Raises RunFailed or BadInput for what no other text will change, once the calls under way have ended.
+    """
     missing = [chunk for text, chunk in {chunk.text: chunk for chunk in chunks}.items() if text not in found]
-    takers = 2 * speaker.provider.plan.in_flight + 2  # so that the bookkeeping of some overlaps the calls of others
-    backlog = Backlog(missing, group_size(len(missing), speaker.provider), takers, speaker.pause)
+    takers = 2 * speaker.slots + 2  # so that the bookkeeping of some overlaps the calls of others
+    size = group_size(len(missing), max(1, speaker.slots), speaker.provider.call_s)
+    backlog = Backlog(missing, size, takers, speaker.permits)
+    stopped: list[SpeechError] = []
 
     async def drain() -> list[Take]:
         said: list[Take] = []
-        while units := await backlog.take():
-            said += backlog.settle(await synthesise(units, speaker))
+        try:
+            while units := await backlog.take():
+                said += backlog.settle(await synthesise(units, replace(speaker, backlog=backlog)))
+        except (RunFailed, BadInput) as error:
+            stopped.append(error)
+            backlog.stop()
         return said
 
     async with asyncio.TaskGroup() as group:
         drains = [group.create_task(drain()) for _ in range(min(takers, len(missing)))]
+    if stopped:
+        raise stopped[0]
     outcomes: dict[str, Clip | Failure] = dict(found)
     takes: list[Take] = []
     fresh = {take.chunk.text: take.outcome for drained in drains for take in drained.result()}
@@ -77,81 +64,12 @@ async def synthesise_chunks(chunks: Sequence[Chunk], found: dict[str, Clip], spe
     return takes
 
 
-def group_size(count: int, provider: Provider) -> int:
+def group_size(count: int, slots: int, call_s: float) -> int:
     """Chunks in one task run: 1 for calls that take a second, more where task runs would come too fast or too many."""
-    by_rate = provider.plan.in_flight / provider.call_s / TASK_RUNS_PER_S
+    by_rate = slots / call_s / TASK_RUNS_PER_S
     by_number = count / TASK_RUNS
-    evenly = count / (4 * provider.plan.in_flight)  # the last groups must not leave the other lanes idle
+    evenly = count / (4 * slots)  # the last groups must not leave the other lanes idle
     return max(1, math.ceil(min(max(by_rate, by_number), max(by_number, evenly))))
-
-
-async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
-    """Try one unit once: its clip, its failure for good, or the unit as it is to be tried again.
-
-    Raises RunFailed for what no other text will change, and BadVoice.
-    """
-    progress = speaker.progress
-    await speaker.permits.acquire()
-    if speaker.pause.left_s:
-        speaker.permits.release()
-        return unit
-    try:
-        clip = await _call(unit.chunk.text, speaker)
-    except CallFailed as error:
-        if rest := rest_s(error):
-            _rest(rest, speaker)
-        outcome = after(unit, error, speaker.provider.name)
-        if isinstance(outcome, Unit):
-            progress.retries += 1
-            return outcome
-        progress.failed += 1
-        return Take(unit.chunk, outcome)
-    progress.spoken += 1
-    return Take(unit.chunk, replace(clip, attempts=unit.attempt))
-
-
-async def _call(text: str, speaker: Speaker) -> Clip:
-    """One call, under a permit that the caller holds: proof and disk do not keep a lane waiting."""
-    progress = speaker.progress
-    with speaker.ledger.call(text, speaker.voice) as call:
-        try:
-            progress.first_call = progress.first_call or time.monotonic()
-            progress.calls += 1
-            progress.in_flight += 1
-            audio = await speaker.provider.synthesise(text, speaker.voice)
-            latency_s = call.answered(audio)
-        finally:
-            progress.in_flight -= 1
-            speaker.permits.release()
-        progress.waiting = ""
-        return await asyncio.to_thread(_accept, text, audio, speaker, latency_s)
-
-
-def _rest(seconds: float, speaker: Speaker) -> None:
-    speaker.pause.extend(seconds)
-    if seconds > TOLD_PAUSE_S:
-        speaker.progress.waiting = f"{speaker.provider.name}, which asks for {seconds:.0f} s"
-
-
-def _accept(text: str, audio: Audio, speaker: Speaker, latency_s: float) -> Clip:
-    """Prove the answer and commit it to the shelf. Raises NotSpeech."""
-    measured = measure(audio.data)
-    check_pace(measured, text, speaker.voice.speed)
-    clip = Clip(
-        uri="",
-        sha256=hashlib.sha256(audio.data).hexdigest(),
-        bytes=len(audio.data),
-        sample_rate=measured.sample_rate,
-        samples=measured.samples,
-        speech_start=measured.speech_start,
-        speech_end=measured.speech_end,
-        peak_dbfs=measured.peak_dbfs,
-        rms_dbfs=measured.rms_dbfs,
-        pitch_hz=measured.pitch_hz,
-        latency_s=latency_s,
-        request_id=audio.request_id,
-    )
-    return speaker.shelf.put(text, speaker.voice, audio, clip)
 
 
 def _record_name(_: TaskRunContext, parameters: dict[str, Any]) -> str:

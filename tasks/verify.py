@@ -3,14 +3,14 @@
 numpy and soundfile only, a few milliseconds a clip, because it runs on each one.
 """
 
-import io
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import soundfile
 
+from blocks.decoder import Decoder, Samples
+from blocks.sound import FASTEST_RATE, SLOWEST_RATE
 from blocks.speech import NotSpeech
 from tasks.pitch import pitch_hz
 
@@ -20,6 +20,8 @@ EDGE_DB = -40.0
 KEEP_HEAD_S, KEEP_TAIL_S = 0.02, 0.06
 """Left standing before and after the speech, so that soft consonants survive the trim."""
 SILENCE_DBFS = -50.0
+LOUDEST = 100.0
+"""Of a sample of floats, where 1 is full scale: beyond that it is no sound, and its square is soon no number."""
 SLOWEST_CPS, FASTEST_CPS = 0.5, 60.0
 """Characters a second outside of which no voice speaks a whole text at normal speed. (Rows of rare symbols, each read
 by its name, come to 0.8.)"""
@@ -49,19 +51,25 @@ class Measure:
 
 
 def measure(data: bytes) -> Measure:
-    """Decode a whole sound file. Raises NotSpeech when it does not decode, is empty, is silent or holds no numbers."""
+    """Decode a whole sound file.
+
+    Raises NotSpeech when it does not decode, is empty, is silent, or holds what no speech is made of.
+    """
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with Decoder(data) as file:
             # Integers are three times as fast to measure, but of a float file they are all zero.
             full = 32768 if file.subtype == "PCM_16" else 1
-            rate, sound = file.samplerate, file.read(dtype="float32" if full == 1 else "int16", always_2d=True)
+            rate = file.samplerate
+            if not SLOWEST_RATE <= rate <= FASTEST_RATE:
+                raise NotSpeech(f"speech has {SLOWEST_RATE} to {FASTEST_RATE} samples a second, not {rate}")
+            sound = file.whole("float32" if full == 1 else "int16")
     except soundfile.LibsndfileError as error:
         raise NotSpeech(f"the {len(data)} bytes are no sound file: {error.error_string}") from error
     if not len(sound):
         raise NotSpeech(f"the sound file of {len(data)} bytes holds no sample")
+    if full == 1:
+        _check_numbers(sound)
     mono = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1).astype(sound.dtype)
-    if full == 1 and not np.isfinite(mono).all():
-        raise NotSpeech(f"the sound file of {len(data)} bytes holds samples that are no numbers")
     start, end = speech_bounds(mono, rate)
     speech = mono[start:end].astype(np.float32, copy=False)
     mean = float(speech.mean())  # a constant offset is loud on a meter and silent to an ear
@@ -72,7 +80,15 @@ def measure(data: bytes) -> Measure:
     return Measure(rate, len(mono), start, end, round(peak, 2), round(rms, 2), pitch_hz(speech, rate))
 
 
-def speech_bounds(mono: "np.ndarray[Any, np.dtype[Any]]", rate: int) -> tuple[int, int]:
+def _check_numbers(sound: Samples) -> None:
+    """Raise NotSpeech for floats that are no numbers, or that are far beyond full scale."""
+    if not np.isfinite(sound).all():
+        raise NotSpeech("the sound file holds samples that are no numbers")
+    if (loudest := max(float(sound.max()), -float(sound.min()))) > LOUDEST:
+        raise NotSpeech(f"the sound file holds a sample of {loudest:.3g}, where 1 is full scale")
+
+
+def speech_bounds(mono: Samples, rate: int) -> tuple[int, int]:
     """The samples `[start, end)` between the silent edges."""
     window = max(1, round(rate * WINDOW_S))
     padded = np.pad(mono, (0, -len(mono) % window)).reshape(-1, window)

@@ -19,7 +19,21 @@ def pcm(seconds: float = 0.5, rate: int = 24_000) -> bytes:
 def wav(samples: bytes, rate: int = 24_000, stated: int | None = None) -> bytes:
     """A WAV file whose head states `stated` bytes of sound."""
     size = len(samples) if stated is None else stated
-    riff = (b"RIFF", min(size + 36, 0xFFFFFFFF), b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", size)
+    riff = (
+        b"RIFF",
+        min(size + 36, 0xFFFFFFFF),
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        rate,
+        2 * rate % 2**32,
+        2,
+        16,
+        b"data",
+        size,
+    )
     return struct.pack("<4sI4s4sIHHIIHH4sI", *riff) + samples
 
 
@@ -41,17 +55,24 @@ def refusal(status: int, body: object, **headers: str) -> httpx.Response:
 
 @dataclass
 class Vendor:
-    """Answers listings by path, and paid calls (POST) in order, the last for ever; keeps every request."""
+    """Answers listings by path, and paid calls (POST) in order, the last for ever; keeps every request.
+
+    A POST without a text has nothing to speak: it tells for free whether there is such a place.
+    """
 
     listings: dict[str, object] = field(default_factory=dict)
     answers: list[Answered] = field(default_factory=list)
     requests: list[httpx.Request] = field(default_factory=list)
+    places: set[str] | None = None
+    """Where it speaks; None stands for everywhere."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         if request.method == "GET":
             found = self.listings.get(request.url.path, refusal(404, b"<h1>Not Found</h1>"))
             return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
+        if request.content == b"{}":
+            return refusal(422 if self.places is None or request.url.path in self.places else 404, {})
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -63,7 +84,7 @@ class Vendor:
 
     @property
     def paid(self) -> list[httpx.Request]:
-        return [request for request in self.requests if request.method == "POST"]
+        return [request for request in self.requests if request.method == "POST" and request.content != b"{}"]
 
     @property
     def body(self) -> dict[str, object]:

@@ -4,10 +4,12 @@ import asyncio
 import io
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import soundfile
 
+from blocks.callers import Alone
 from blocks.plans import Plan
 from blocks.speech import Audio, Limits, Offer, Voice
 from tasks.attempts import Unit
@@ -15,7 +17,8 @@ from tasks.clips import Clip, Failure, Shelf
 from tasks.document import Boundary, Chunk
 from tasks.ledger import Ledger
 from tasks.progress import Progress
-from tasks.synthesise import Speaker, speak
+from tasks.speak import Speaker, speak
+from tasks.turns import Permits
 
 VOICE = Voice("scripted", "v", "en")
 
@@ -83,17 +86,19 @@ def sentences(count: int) -> list[Chunk]:
 
 
 def speaker_of(
-    provider: Scripted, shelf: Shelf, permits: asyncio.Semaphore, progress: Progress | None = None
+    provider: Scripted, shelf: Shelf, permits: Permits, progress: Progress | None = None, slots: int = 0
 ) -> Speaker:
-    """With a ledger beside the shelf."""
-    return Speaker(provider, VOICE, shelf, permits, progress or Progress(), Ledger(shelf.root.parent / "ledger.jsonl"))
+    """With a ledger beside the shelf, and no keys."""
+    ledger = Ledger(shelf.root.parent / "ledger.jsonl")
+    speaker = Speaker(provider, VOICE, Alone(provider), shelf, progress or Progress(), ledger)
+    return replace(speaker, permits=permits, slots=slots or provider.plan.in_flight)
 
 
 async def speak_alone(provider: Scripted, shelf: Shelf, text: str = "Here is one sentence to say.") -> Clip | Failure:
     """One text, tried again and again without anybody else in the queue."""
-    speaker, outcome = speaker_of(provider, shelf, asyncio.Semaphore(1)), Unit(chunks_of(text)[0])
+    speaker, outcome = speaker_of(provider, shelf, Permits({provider.plan.tag: 1})), Unit(chunks_of(text)[0])
     while isinstance(outcome, Unit):
-        await asyncio.sleep(max(outcome.not_before - time.monotonic(), speaker.pause.left_s))
+        await asyncio.sleep(max(outcome.not_before - time.monotonic(), speaker.permits.rest_s))
         outcome = await speak(outcome, speaker)
     return outcome.outcome
 

@@ -22,6 +22,8 @@ from blocks.speech import (
     BadVoice,
     Billed,
     CallFailed,
+    Crowded,
+    DayQuotaUsed,
     Forbidden,
     NotSpeech,
     Provider,
@@ -266,7 +268,19 @@ async def test_the_key_is_told_to_nobody(row, vendor, caplog):
         pytest.skip("it takes no key")
     caplog.set_level(logging.DEBUG)
     quoted = {"error": {"message": f"bad key {KEY}", "code": KEY}, "detail": KEY, "message": KEY, "title": KEY}
-    for answer in (refusal(401, quoted), refusal(500, f"<p>{KEY}</p>".encode()), httpx.ReadError("x"), sound(b"{}")):
+    long = quoted | {"more": "x" * 3000}
+    for answer in (
+        refusal(401, quoted),
+        refusal(500, f"<p>{KEY}</p>".encode()),
+        httpx.ReadError(f"reset after {KEY}"),
+        sound(b"{}"),
+        sound(json.dumps(quoted).encode(), x_request_id=KEY, request_id=KEY),
+        sound(json.dumps(long).encode(), "application/json", x_request_id=KEY, request_id=KEY),
+        sound(json.dumps({"responseId": KEY} | long).encode()),
+        sound(f"<p>{KEY}</p>".encode() + b" " * 3000, "text/html"),
+        sound((" " * 190 + KEY + "x" * 3000).encode(), "text/plain"),
+        refusal(301, b"x" * 3000, location=f"https://host/?key={KEY}"),
+    ):
         vendor.answers = [answer]
         provider = row.open(vendor)
         error = await raised(lambda provider=provider: spoken(provider, row.voice))
@@ -275,6 +289,34 @@ async def test_the_key_is_told_to_nobody(row, vendor, caplog):
         assert KEY not in f"{provider!r} {vars(provider)!r}"
     assert KEY not in caplog.text
     assert not any(KEY in str(request.url) for request in vendor.requests)
+
+
+async def test_a_listing_that_quotes_the_key_tells_it_to_nobody(row, vendor):
+    """Names out of a list stand in messages and in `speech voices`: none of them is the key, however long the list."""
+    if not row.keyed:
+        pytest.skip("it takes no key")
+    more = ["x" * 40 for _ in range(100)]
+    vendor.listings = {
+        place: {
+            "data": [{"id": f"tts-{KEY}", "name": KEY, "language": "en"}],
+            "models": [{"name": f"models/tts-{KEY}"}],
+            "voices": [{"voice_id": KEY, "name": KEY, "id": KEY}],
+            "more": more,
+        }
+        for place in vendor.listings
+    }
+    offers = await row.open(vendor).voices()
+    assert KEY not in str(offers)
+    for wrong in ({"name": "nobody", "model": ""}, {"model": "nothing"}):
+        error = await raised(lambda wrong=wrong: row.open(vendor).resolve(replace(row.voice, **wrong, speed=99)))
+        assert not any(KEY in line for line in told_by(error))
+
+
+def test_a_key_like_none_takes_nothing_out_of_an_answer():
+    """What stands for `no key` may be part of a voice's name: lists of one's own server stay as they are."""
+    vendor = Vendor({"/v1/audio/voices": {"voices": ["none_sky"]}})
+    provider = openai.OpenAI("http://kokoro:8880", "none", vendor.transport)
+    assert [offer.name for offer in asyncio.run(provider.voices())] == ["none_sky"]
 
 
 _WORDS = st.one_of(st.text(max_size=30), st.sampled_from(["quota_exceeded", "insufficient_quota", "API_KEY_INVALID"]))
@@ -392,6 +434,9 @@ def complaint(code: str = "", message: str = "No.", kind: str = "", param: str =
         (refusal(422, {"detail": [{"loc": ["body", "input"], "msg": "too long"}]}), BadText, NO, None),
         (refusal(404, {"detail": "Model 'x' is not installed locally"}), BadVoice, NO, None),
         (refusal(400, {"error": "Missing 'input' in request body"}), BadText, NO, None),
+        (refusal(400, {"error": "Text too long. Available voices read 4096 characters."}), BadText, NO, None),
+        (refusal(400, complaint(message="invalid_value: too much for this voice", param="input")), BadText, NO, None),
+        (refusal(400, {"error": "Voice 'x' not found. Available voices: y"}), BadVoice, NO, None),
         (refusal(500, {"error": "An Internal Server Error occurred", "details": "403"}), ProviderFailed, NO, None),
     ],
 )
@@ -542,6 +587,8 @@ DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
         ),
         (refusal(400, google("INVALID_ARGUMENT", "Voice name Nobody is not supported.")), BadVoice, NO, None),
         (refusal(400, google("INVALID_ARGUMENT", "The input is too long.")), BadText, NO, None),
+        (refusal(400, google("INVALID_ARGUMENT", "The text is too long for this voice.")), BadText, NO, None),
+        (refusal(400, google("INVALID_ARGUMENT", "Response modalities (TEXT) are not supported.")), BadVoice, NO, None),
         (refusal(400, google("INVALID_ARGUMENT", "Model tried to generate text")), NotSpeech, NO, None),
         (refusal(400, google("FAILED_PRECONDITION", "User location is not supported")), Forbidden, NO, None),
         (refusal(401, google("UNAUTHENTICATED")), BadKey, NO, None),
@@ -604,7 +651,7 @@ def test_gemini_quota_of_the_day_waits_for_midnight(ids):
     noon = datetime(2026, 7, 1, 19, 0, tzinfo=UTC)  # twelve o'clock there
     for now, hours in ((noon, 12), (datetime(2026, 11, 1, 7, 30, tzinfo=UTC), 24.5)):  # the night clocks go back
         blame = gemini_blame.classify(429, {}, refusal(429, quota(*ids)).content, now)
-        assert isinstance(blame, AccountExhausted)
+        assert isinstance(blame, DayQuotaUsed)
         assert blame.wait_s == hours * 3600
 
 
@@ -669,19 +716,15 @@ async def test_gemini_mp3_under_another_name():
         assert (await spoken(provider, Voice("gemini"))).format == form
 
 
-async def test_gemini_without_metadata_is_asked_once_more_and_remembered(caplog):
-    """A server that does not know speechMetadata is asked once without it, then always; the loss is logged."""
+async def test_gemini_without_metadata_takes_no_style():
+    """A style is never dropped in silence: where the server does not know speechMetadata, it is a wrong choice."""
     vendor = gemini_vendor()
     unknown = google("INVALID_ARGUMENT", 'Invalid JSON payload received. Unknown name "speechMetadata"')
-    vendor.answers = [refusal(400, unknown), gemini_answer(wav(pcm()))]
-    provider = gemini.Gemini(key=KEY, transport=vendor.transport)
-    for _ in range(2):
-        await spoken(provider, Voice("gemini", style="calm"), "Hello.")
-    assert [b"speechMetadata" in request.content for request in vendor.paid] == [True, False, False]
-    assert caplog.text.count("without the style") == 1
     vendor.answers = [refusal(400, unknown)]
-    check(await raised(lambda: spoken(provider, Voice("gemini", style="calm"))), BadText)
-    assert len(vendor.paid) == 4
+    provider = gemini.Gemini(key=KEY, transport=vendor.transport)
+    with pytest.raises(BadVoice, match=r"gemini-3.8-flash-tts .*'calm'.* --style .* --model"):
+        await spoken(provider, Voice("gemini", style="calm"), "Hello.")
+    assert len(vendor.paid) == 1
 
 
 def test_gemini_language_codes():
@@ -754,7 +797,7 @@ async def test_piper_voices():
 @pytest.mark.parametrize("status", [404, 405])
 async def test_piper_of_old(status):
     """An older server speaks at `/`, lists nothing and has one voice; where it speaks is remembered."""
-    vendor = Vendor({}, [refusal(status, b""), sound(wav(pcm()), "text/html")])
+    vendor = Vendor({}, [refusal(status, b""), sound(wav(pcm()), "text/html")], places={"/"})
     provider = piper.Piper("http://piper:5000", transport=vendor.transport)
     for _ in range(2):
         await spoken(provider, Voice("piper"))
@@ -782,12 +825,16 @@ def sonic(code: str | None = None, title: str = "No", message: str = "Not now.")
     [
         (refusal(400, sonic(message="The transcript is empty.")), BadText, NO, None),
         (refusal(400, sonic(title="Invalid language")), BadVoice, NO, None),
+        (refusal(400, sonic(message="Transcript too long for this model.")), BadText, NO, None),
+        (refusal(422, sonic(message="Too many characters for the language: length 900.")), BadText, NO, None),
+        (refusal(400, sonic(message="The model does no text-to-speech in this language.")), BadVoice, NO, None),
+        (refusal(400, sonic("model_not_found", message="No model for this transcript.")), BadVoice, NO, None),
         (refusal(401, sonic()), BadKey, NO, None),
         (refusal(402, sonic()), AccountExhausted, NO, None),
         (refusal(403, sonic()), Forbidden, NO, None),
         (refusal(404, sonic("model_not_found")), BadVoice, NO, None),
         (refusal(404, sonic(message="Voice not found.")), BadVoice, NO, None),
-        (refusal(429, sonic("concurrency_limited")), RateLimited, NO, None),
+        (refusal(429, sonic("concurrency_limited")), Crowded, NO, None),
         (refusal(429, sonic(), retry_after="2"), RateLimited, NO, 2.0),
         (refusal(500, sonic()), ProviderFailed, NO, None),
         (refusal(502, b""), ProviderFailed, UNKNOWN, None),
@@ -879,8 +926,8 @@ def eleven(code: str = "", status: str = "", **more: object) -> dict[str, object
         (refusal(409, eleven("already_running")), ProviderFailed, NO, None),
         (refusal(422, {"detail": [{"loc": ["body", "text"], "msg": "field required"}]}), BadText, NO, None),
         (refusal(422, {"detail": [{"loc": ["body", "model_id"], "msg": "bad"}]}), BadVoice, NO, None),
-        (refusal(429, eleven("concurrent_limit_exceeded")), RateLimited, NO, None),
-        (refusal(429, eleven(status="too_many_concurrent_requests")), RateLimited, NO, None),
+        (refusal(429, eleven("concurrent_limit_exceeded")), Crowded, NO, None),
+        (refusal(429, eleven(status="too_many_concurrent_requests")), Crowded, NO, None),
         (refusal(429, eleven("rate_limit_exceeded"), retry_after="4"), RateLimited, NO, 4.0),
         (refusal(429, eleven("system_busy")), ProviderFailed, NO, None),
         (refusal(429, eleven(status="system_busy")), ProviderFailed, NO, None),
@@ -976,17 +1023,57 @@ async def test_f5_refusals(answer, kind, billed, wait_s):
 async def test_f5_request():
     """Path and field names are the operator's; a field without a name is not sent, and what it would say is refused."""
     vendor = f5_vendor()
-    await spoken(f5.F5("http://f5:8000/", transport=vendor.transport), Voice("f5", "linh", "vi", speed=0.8), "Xin chào")
+    await spoken(f5.F5("http://f5:8000/", vendor.transport), Voice("f5", "linh", "vi", speed=0.8), "Xin chào")
     assert str(vendor.paid[0].url) == "http://f5:8000/synthesize"
     assert vendor.body == {"text": "Xin chào", "voice": "linh", "speed": 0.8}
     vendor.listings = {}
-    provider = f5.F5("http://f5:8000", "/tts", f5.Fields("gen_text", "", ""), vendor.transport)
+    provider = f5.F5("http://f5:8000/tts/?text=gen_text&voice=&speed=", vendor.transport)
     await spoken(provider, Voice("f5"), "Xin chào")
-    assert str(vendor.paid[1].url) == "http://f5:8000/tts"
+    assert str(vendor.paid[1].url) == "http://f5:8000/tts/"
     assert vendor.body == {"gen_text": "Xin chào"}
     for wrong in (Voice("f5", "linh"), Voice("f5", speed=1.2)):
         with pytest.raises(BadVoice):
             await provider.resolve(wrong)
+
+
+@pytest.mark.parametrize("place", ["/voices", "/api/voices", "/api/tts/voices"])
+async def test_f5_url(place):
+    """Its path is the call's, its query names fields, and voices are found at the root of a call there, else near."""
+    vendor = Vendor({place: ["linh"]}, [sound(wav(pcm()))], places={"/api/tts", "/tts"})
+    path = "/tts" if place == "/voices" else "/api/tts"
+    provider = f5.F5(f"http://gpu:7860{path}?text=gen_text&voice=ref", vendor.transport)
+    await spoken(provider, Voice("f5", "Linh"), "Hi")
+    assert str(vendor.paid[0].url) == f"http://gpu:7860{path}"
+    assert vendor.body == {"gen_text": "Hi", "ref": "linh", "speed": 1.0}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["pass-word", "key=pass-word", "text=", "text=a&text=b", "text=a&voice=a", "text=pass%20word", "&", "#pass-word"],
+)
+def test_f5_url_of_nonsense(query):
+    """A query that names no fields is refused before any call, and not repeated: it may be a key."""
+    with pytest.raises(BadInput) as refused:
+        f5.F5(f"http://gpu:7860/tts?{query}")
+    assert "pass" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["f5", "piper", "openai"])
+async def test_a_path_where_nobody_speaks(name):
+    """Where no list is and the call's own place neither, the server's URL is wrong, and no call is paid to learn it."""
+    for places, wrong in ((set(), True), (None, False)):
+        vendor = Vendor(answers=[sound(wav(pcm()))], places=places)
+        provider = {"f5": f5.F5, "piper": piper.Piper, "openai": openai.OpenAI}[name](
+            "http://host:8000/nonsense", transport=vendor.transport
+        )
+        if wrong:
+            with pytest.raises(BadInput, match=r"is http://host:8000.* its API\? Check --server") as refused:
+                await provider.resolve(Voice(name))
+            assert type(refused.value) is BadInput
+        else:
+            assert await provider.resolve(Voice(name))
+        assert not vendor.paid
 
 
 async def test_f5_without_a_list_of_voices():

@@ -61,10 +61,23 @@ async def test_every_fault_is_told_apart(place, emulator, monkeypatch):
             assert billed in {Billed.YES if entry["billed"] else Billed.NO, Billed.UNKNOWN}, (fault, met, entry)
 
 
+async def test_the_tokens_told_are_the_tokens_billed(emulator, monkeypatch):
+    """Gemini bills text and sound: what its answers tell of both, speech or not, sums up to the account's bill."""
+    monkeypatch.setenv("GEMINI_API_KEYS", "test-key-1")
+    told = Usage()
+    for fault in ("two_parts", "finish_other", "max_tokens", "text_part", "header_only", "blocked", "unavailable"):
+        usage = (await outcome("gemini", emulator, fault)).usage or Usage()
+        told = Usage(told.input + usage.input, told.output + usage.output)
+    account = emulator.state()["accounts"]["gemini"]["account-1"]
+    assert told == Usage(account["prompt"], account["units"])
+    assert told.input
+    assert told.output
+
+
 def billed_by(place: str, entry: dict[str, Any]) -> Usage | None:
     """What a success tells of the emulator's bill: Gemini its tokens, ElevenLabs its characters, the others nothing."""
     if place == "gemini":
-        return Usage(len(entry["text"].encode()) // 4 + 1, entry["units"])
+        return Usage(entry["prompt"], entry["units"])
     return Usage(entry["units"]) if place == "elevenlabs" else None
 
 

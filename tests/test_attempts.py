@@ -1,6 +1,8 @@
 """What follows from a failed call: once more, later, or never; and what it may cost."""
 
+import re
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,11 +21,13 @@ from blocks.speech import (
     ProviderFailed,
     RateLimited,
     RunFailed,
-    Unanswered,
 )
-from tasks.attempts import PATIENCE_S, Pause, Unit, after, rest_s
+from tasks.attempts import Unit, after
 from tasks.clips import Clip, Failure, Shelf
-from tests.scripted import Scripted, chunks_of, fails_until, speak_alone, spoken
+from tasks.progress import Progress
+from tasks.speak import speak
+from tasks.turns import Permits
+from tests.scripted import Scripted, chunks_of, fails_until, speak_alone, speaker_of, spoken
 
 UNIT = Unit(chunks_of("Here is one sentence to say.")[0])
 
@@ -81,23 +85,56 @@ async def test_waits_are_no_attempts(shelf: Shelf) -> None:
     assert min(later - earlier for earlier, later in pairwise(asked)) >= 0.02
 
 
-def test_patience_ends() -> None:
-    """A chunk that was told to wait for ten minutes in all begins to use up attempts; one long wait ends the run."""
-    tired = Unit(UNIT.chunk, waited_s=PATIENCE_S)
-    later = after(tired, RateLimited("too many", wait_s=1), "cartesia")
-    assert isinstance(later, Unit)
-    assert later.attempt == 2
-    with pytest.raises(RunFailed, match=r"left alone for 5:00:00.*finished speech is kept"):
-        after(UNIT, RateLimited("too many", wait_s=18_000), "cartesia")
+@pytest.mark.parametrize(
+    "error", [BadKey("revoked"), Forbidden("no such model for you"), AccountExhausted("no credit"), RateLimited("busy")]
+)
+def test_anothers_fault_costs_the_text_nothing(error: CallFailed) -> None:
+    """What is the fault of a key or an account is no attempt of the text: another key says it, or the same later."""
+    again = after(UNIT, error)
+    assert isinstance(again, Unit)
+    assert again.attempt == UNIT.attempt
 
 
 @pytest.mark.parametrize(
     "error", [BadKey("revoked"), Forbidden("no such model for you"), AccountExhausted("no credit")]
 )
-def test_what_no_other_text_changes_ends_the_run(error: CallFailed) -> None:
+async def test_without_another_key_it_ends_the_run(shelf: Shelf, error: CallFailed) -> None:
     """A wrong key or an empty account is told once, with the remedy, and not tried with the next text."""
+    provider = Scripted(script=fails_until(99, error))
     with pytest.raises(RunFailed, match="run the same command again"):
-        after(UNIT, error, "cartesia")
+        await speak_alone(provider, shelf)
+    assert len(provider.calls) == 1
+
+
+async def test_a_wait_past_the_deadline_ends_the_run(shelf: Shelf) -> None:
+    """A busy provider may ask for a day; who has no day is told so at once, and what is spoken is kept."""
+    provider = Scripted(script=fails_until(2, ProviderFailed("down for maintenance", wait_s=86_400)))
+    permits = Permits({provider.plan.tag: 1})
+    speaker = replace(speaker_of(provider, shelf, permits), deadline=time.monotonic() + 3600)
+    await speak(UNIT, speaker)
+    with pytest.raises(RunFailed, match=r"in 23:59:.*past the deadline .*maintenance.*finished speech is kept"):
+        await speak(UNIT, speaker)
+    assert permits.using(provider.plan.tag) == 1
+
+
+async def test_a_long_rest_is_told(shelf: Shelf) -> None:
+    """Whoever watches reads until when nothing can be done, and why; nobody is asked meanwhile."""
+    provider, progress = Scripted(script=fails_until(2, RateLimited("slow down", wait_s=50))), Progress()
+    speaker = speaker_of(provider, shelf, Permits({provider.plan.tag: 1}), progress)
+    for _ in range(3):
+        await speak(UNIT, speaker)
+    assert len(provider.calls) == 1
+    assert re.search(r"waiting until \d\d:\d\d:\d\d: slow down", progress.describe())
+
+
+async def test_a_provider_that_stays_down_ends_the_run(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten minutes without one good answer are enough: each text would only fail alike."""
+    provider, progress = Scripted(script=fails_until(99, ProviderFailed("answered 500"))), Progress()
+    speaker = speaker_of(provider, shelf, Permits({provider.plan.tag: 1}), progress)
+    assert isinstance(await speak(UNIT, speaker), Unit)
+    monkeypatch.setattr("tasks.speak.PATIENCE_S", 0.0)
+    with pytest.raises(RunFailed, match="no good answer for 0:00:00: answered 500"):
+        await speak(UNIT, speaker)
 
 
 async def test_a_wrong_voice_ends_the_run_at_its_first_proof(shelf: Shelf) -> None:
@@ -106,19 +143,3 @@ async def test_a_wrong_voice_ends_the_run_at_its_first_proof(shelf: Shelf) -> No
     with pytest.raises(BadVoice):
         await speak_alone(provider, shelf)
     assert len(provider.calls) == 1
-
-
-def test_who_has_to_rest() -> None:
-    """A wait that a limit or a busy provider asks for holds for every call; one for this text alone does not."""
-    assert rest_s(RateLimited("slow down", wait_s=3)) == 3
-    assert rest_s(ProviderFailed("busy", wait_s=2)) == 2
-    assert rest_s(RateLimited("too many at a time")) == 0
-    assert rest_s(Unanswered("cut", wait_s=9)) == 0
-
-
-def test_a_pause_only_moves_later() -> None:
-    """A shorter wish does not shorten a longer one."""
-    pause = Pause()
-    pause.extend(10)
-    pause.extend(1)
-    assert 9 < pause.left_s <= 10

@@ -1,6 +1,12 @@
 """Wrong choices, keys, servers and networks: each is one line with its remedy, before the first paid call."""
 
+import asyncio
+import contextlib
+import importlib.util
 import re
+import socket
+import struct
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -136,6 +142,50 @@ async def test_https_against_http():
         assert "does this port speak http" in await refused("openai", url.replace("http:", "https:"))
 
 
+@contextlib.asynccontextmanager
+async def hanging_up(*, reset: bool) -> AsyncIterator[str]:
+    """A port that says nothing, and closes or resets whatever comes."""
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    async with server:
+        yield "{}:{}".format(*server.sockets[0].getsockname())
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize(("scheme", "asked"), [("http", "speak http?"), ("https", "speak http instead of https?")])
+async def test_a_port_that_hangs_up_is_asked_for_its_protocol(scheme, asked, reset):
+    """However it closes the door, the scheme is questioned, and it is wrong input."""
+    async with hanging_up(reset=reset) as port:
+        assert asked in await refused("openai", f"{scheme}://{port}")
+
+
+@pytest.mark.parametrize("name", ["openai", "piper", "f5"])
+async def test_a_path_that_is_not_there(name, emulator: Emulator):
+    """A server without any of the lists is asked, free of charge, whether it speaks there."""
+    told = await refused(name, f"{emulator.url}/nobody/here")
+    assert "its API? Check --server" in told
+    assert not emulator.ledger()
+
+
+@pytest.mark.parametrize("url", ["socks5://me:pass-word@127.0.0.1:1080", "socks5h://h:1", "socks4://h:1", "SOCKS://h"])
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "https_proxy"])
+async def test_socks_is_not_supported(variable, url, monkeypatch):
+    """The variable is named, its value is not, and how to go on is told."""
+    if importlib.util.find_spec("socksio"):
+        pytest.skip("with socksio httpx speaks it")
+    monkeypatch.setenv(variable, url)
+    told = await refused("openai")
+    assert f"SOCKS is not supported here. Name an http:// proxy, or unset {variable}." in told
+    assert "pass-word" not in told
+
+
 async def test_http_against_https(tmp_path: Path):
     """A port with TLS hangs up on plain HTTP: the scheme is questioned."""
     async with answering(b"", certificate(tmp_path)) as url:
@@ -179,6 +229,8 @@ def test_the_terminal_calls_it_wrong_input(capsys, monkeypatch, emulator: Emulat
         (["cartesia", "--server", emulator.server("cartesia")], "CARTESIA_API_KEYS"),
         (["f5"], "--server"),
         (["f5", "--server", "127.0.0.1:8000"], "http://"),
+        (["f5", "--server", "http://127.0.0.1:8000/tts?key=pass-word"], "text=gen_text"),
+        (["piper", "--server", "http://127.0.0.1:8000/?text=pass-word"], "query"),
         (["f5", "--server", "http://me:pass-word@127.0.0.1:8000"], "credentials"),
         (["f5", "--server", f"http://127.0.0.1:{dead_port()}"], "--server"),
     ):

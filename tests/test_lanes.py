@@ -1,17 +1,19 @@
 """Lanes, permits and the attempt loop, against a real Prefect server and a voice that does as it is told."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 
+from blocks.key_health import opened_store
 from blocks.plans import Plan
-from blocks.speech import BadText
+from blocks.speech import AccountExhausted, Audio, BadText, ProviderFailed, RunFailed
 from tasks.clips import Clip, Failure, Shelf, Take
 from tasks.document import Chunk
-from tasks.lanes import open_lanes
+from tasks.lanes import Line, lines_of, open_lanes
 from tasks.progress import Progress
 from tasks.retry import retry
 from tasks.synthesise import find_on_shelf, group_size, synthesise_chunks
@@ -25,27 +27,20 @@ async def speak_in_lanes(
     chunks: list[Chunk], provider: Scripted, shelf: Shelf, lanes: int, progress: Progress
 ) -> list[Take]:
     found = find_on_shelf(chunks, VOICE, shelf)
-    async with open_lanes(provider.plan, lanes, progress) as permits:
-        return await synthesise_chunks(chunks, found, speaker_of(provider, shelf, permits, progress))
+    lines = [Line(provider.plan, provider.plan.in_flight, lanes)]
+    async with opened_store() as store, open_lanes(lines, store, progress) as permits:
+        return await synthesise_chunks(chunks, found, speaker_of(provider, shelf, permits, progress, lanes))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state of the test's own."""
+    monkeypatch.setenv("SPEECH_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "shelf")
-
-
-async def states_of(tag: str) -> list[str]:
-    """The states of the lanes with this tag, once the server has recorded that they ended."""
-    from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterTags
-
-    async with get_client() as client:
-        for _ in range(50):
-            runs = await client.read_task_runs(task_run_filter=TaskRunFilter(tags=TaskRunFilterTags(all_=[tag])))
-            states = [run.state_name or "" for run in runs]
-            if states and not {"Running", "Pending"} & set(states):
-                return states
-            await asyncio.sleep(0.2)
-    return states
 
 
 async def slots_of(plan: Plan) -> tuple[int, int]:
@@ -65,11 +60,21 @@ async def test_lanes_bound_the_calls_and_fill_them(shelf: Shelf) -> None:
     assert (progress.lanes, progress.in_flight) == (0, 0)
 
 
-async def test_lanes_are_tagged_tasks_that_end_well(shelf: Shelf) -> None:
-    """The lanes are task runs with the plan's tag, completed, and no slot stays taken."""
-    provider = Scripted(in_flight=2, together=2)
-    await speak_in_lanes(sentences(12), provider, shelf, 2, Progress())
-    assert await states_of(provider.plan.tag) == ["Completed", "Completed"]
+async def test_slots_are_held_while_there_is_work(shelf: Shelf) -> None:
+    """The plan's tag shows the run's slots while it speaks, and none afterwards."""
+    half, seen = asyncio.Event(), list[tuple[int, int]]()
+
+    def script(text: str, _count: int) -> None:
+        if text == sentences(40)[20].text:
+            half.set()
+
+    async def watch() -> None:
+        await half.wait()
+        seen.append(await slots_of(provider.plan))
+
+    provider = Scripted(in_flight=2, call_s=0.1, together=2, script=script)
+    await asyncio.gather(speak_in_lanes(sentences(40), provider, shelf, 2, Progress()), watch())
+    assert seen == [(2, 2)]
     assert await slots_of(provider.plan) == (0, 2)
 
 
@@ -96,12 +101,12 @@ async def test_a_body_that_fails_gives_its_own_error_and_its_slots_back() -> Non
 
     @flow(name="failing")
     async def failing() -> None:
-        async with open_lanes(provider.plan, 2, Progress()) as permits, permits:
+        async with opened_store() as store, open_lanes([Line(provider.plan, 2, 2)], store, Progress()) as permits:
+            await permits.take()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await failing()
-    assert await states_of(provider.plan.tag) == ["Completed"] * len(await states_of(provider.plan.tag))
     assert (await slots_of(provider.plan))[0] == 0
 
 
@@ -137,7 +142,7 @@ async def test_what_failed_whole_is_said_in_pieces(shelf: Shelf) -> None:
 
     @flow(name="retry-test")
     async def speak_and_retry() -> list[Take]:
-        async with open_lanes(provider.plan, 1, Progress()) as permits:
+        async with opened_store() as store, open_lanes([Line(provider.plan, 2, 1)], store, Progress()) as permits:
             speaker = speaker_of(provider, shelf, permits)
             return await retry(await synthesise_chunks(chunks_of(text), {}, speaker), "en", speaker)
 
@@ -149,10 +154,91 @@ async def test_what_failed_whole_is_said_in_pieces(shelf: Shelf) -> None:
     assert len(failed[0]) < 40
 
 
+@flow(name="retry-test")
+async def spoken_and_retried(provider: Scripted, shelf: Shelf, text: str) -> list[Take]:
+    async with opened_store() as store, open_lanes([Line(provider.plan, 2, 2)], store, Progress()) as permits:
+        speaker = speaker_of(provider, shelf, permits)
+        return await retry(await synthesise_chunks(chunks_of(text), {}, speaker), "en", speaker)
+
+
+LONG = "The miller had a daughter. She could spin gold. The king came by night. He asked for her ring. " * 6
+
+
+async def test_a_provider_that_is_down_is_no_reason_to_cut(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the provider fails no piece goes better: the text is asked for whole, and no cut is remembered."""
+    monkeypatch.setattr("tasks.attempts.BACKOFF_S", 0.001)
+
+    def script(_text: str, _count: int) -> None:
+        raise ProviderFailed("answered 500")
+
+    provider = Scripted(script=script)
+    [take] = await spoken_and_retried(provider, shelf, LONG)
+    assert isinstance(take.outcome, Failure)
+    assert provider.calls == [LONG] * 12
+    assert shelf.pieces(LONG, VOICE) is None
+
+
+async def test_paid_answers_that_are_no_speech_are_bounded(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that is always answered with noise costs a handful of calls, not a hundred."""
+    monkeypatch.setattr("tasks.attempts.BACKOFF_S", 0.001)
+    provider = Scripted(script=lambda _text, _count: Audio(b"<html>", "wav"))
+    takes = await spoken_and_retried(provider, shelf, LONG)
+    assert all(isinstance(take.outcome, Failure) for take in takes)
+    assert len(provider.calls) <= 14
+
+
+async def test_calls_under_way_end_before_their_run_does(shelf: Shelf) -> None:
+    """An account that runs out ends the run once the calls that are paid for have come home: they are on the shelf."""
+    chunks = sentences(12)
+
+    def script(text: str, _count: int) -> None:
+        if text == chunks[3].text:
+            raise AccountExhausted("no credit is left")
+
+    provider = Scripted(in_flight=4, call_s=0.4, script=script)
+    with pytest.raises(RunFailed, match="no credit is left"):
+        await speak_in_lanes(chunks, provider, shelf, 4, Progress())
+    paid = [text for text in provider.calls if text != chunks[3].text]
+    assert len(paid) >= 3
+    assert all(shelf.find(text, VOICE) for text in paid)
+    assert len(provider.calls) < 12
+
+
+async def test_runs_take_turns(tmp_path: Path) -> None:
+    """A later run does not wait until the earlier one has ended: it gets about half of the calls from then on."""
+    provider, late = Scripted(in_flight=3, call_s=0.1), Scripted(call_s=0.1)
+    late.plan = provider.plan
+    order: list[str] = []
+
+    def told(name: str) -> Callable[[str, int], None]:
+        return lambda _text, _count: order.append(name)
+
+    provider.script, late.script = told("first"), told("late")
+
+    async def later() -> list[Take]:
+        await asyncio.sleep(2)
+        return await speak_in_lanes(sentences(60), late, Shelf(tmp_path / "late"), 3, Progress())
+
+    await asyncio.gather(speak_in_lanes(sentences(150), provider, Shelf(tmp_path / "first"), 3, Progress()), later())
+    began, ended = order.index("late"), len(order) - 1 - order[::-1].index("late")
+    assert provider.most + late.most <= 6  # each within the plan; both together: the bench, by the emulator's count
+    both = order[began : ended + 1]
+    assert 0.3 < both.count("late") / len(both) < 0.7
+
+
 def test_task_runs_stay_few() -> None:
     """A chunk a task run for calls of a second; several where task runs would come too fast or too many."""
-    assert group_size(300, Scripted(in_flight=3, call_s=1.0)) == 1
-    assert group_size(30_000, Scripted(in_flight=3, call_s=1.0)) == 15
-    assert group_size(1_000, Scripted(in_flight=2, call_s=0.02)) == 20
-    assert group_size(12, Scripted(in_flight=2, call_s=0.02)) == 2
-    assert group_size(1, Scripted()) == 1
+    assert group_size(300, slots=3, call_s=1.0) == 1
+    assert group_size(30_000, slots=3, call_s=1.0) == 15
+    assert group_size(1_000, slots=2, call_s=0.02) == 20
+    assert group_size(12, slots=2, call_s=0.02) == 2
+    assert group_size(1, slots=2, call_s=0.05) == 1
+
+
+def test_what_a_run_wants_of_its_plans() -> None:
+    """Slots for every account of every plan, no more than there is work, and no more than the workers named."""
+    free, pro = Plan("cartesia", "free", 2), Plan("cartesia", "pro", 3)
+    assert lines_of({free: 2, pro: 1}, 100, 0) == [Line(free, 4, 4), Line(pro, 3, 3)]
+    assert lines_of({free: 2, pro: 1}, 5, 0) == [Line(free, 4, 4), Line(pro, 3, 1)]
+    assert lines_of({free: 2, pro: 1}, 100, 3) == [Line(free, 4, 3)]
+    assert lines_of({free: 2, pro: 1}, 0, 0) == []

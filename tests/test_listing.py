@@ -61,6 +61,14 @@ async def test_a_listing_that_will_not_go_better_is_not_asked_for_again(answer, 
     assert len(vendor.requests) == calls
 
 
+@pytest.mark.parametrize("failure", [httpx.ReadError(""), httpx.WriteError("")], ids=repr)
+async def test_a_port_that_closes_the_door_is_asked_for_its_protocol(failure):
+    """A port of TLS may reset what speaks plain HTTP to it: the scheme is questioned."""
+    transport = httpx.MockTransport(Listings([failure] * 9))
+    with pytest.raises(BadInput, match=r"does this port speak https\? Check --server"):
+        await cartesia.Cartesia(key=KEY, transport=transport).voices()
+
+
 async def test_closing_ends_a_listing_that_waits():
     """No further try after the close."""
     vendor = Vendor({"/v1/voices": refusal(503, {}, retry_after="0.2")})

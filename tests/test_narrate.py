@@ -118,7 +118,7 @@ async def incomplete(source: Path, output: Path) -> Recording:
 
 async def test_what_fails_for_good_is_named_and_the_rest_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One word that nobody says: no recording with a hole, a manifest that names it, and all else on the shelf."""
-    monkeypatch.setitem(PROVIDERS, "stubborn", lambda _server: Stubborn())
+    monkeypatch.setitem(PROVIDERS, "stubborn", lambda _server, _key: Stubborn())
     play = tmp_path / "play.txt"
     play.write_text("The curtain rises. Macbeth enters alone, at night.\n\nThe witches wait for him.")
     recording = await incomplete(play, tmp_path)

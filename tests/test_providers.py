@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from blocks.providers import PROVIDERS, open_provider
+from blocks.providers import PROVIDERS, open_provider, place_of
 from blocks.speech import Audio, BadInput, BadVoice, CallFailed, Provider, RateLimited, Voice
 from tests import kokoro_model, stand_in_say
 from tests.processes import descendants, gone
@@ -294,3 +294,22 @@ async def test_nothing_is_left_running_after_close(row, server):
     assert all(call.exception() is None or isinstance(call.exception(), CallFailed) for call in calls)
     assert gone([pid for pid in descendants(os.getpid()) if pid not in before], within_s=2)
     await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "server", "place"),
+    [
+        ("cartesia", "", ""),
+        ("cartesia", "https://api.cartesia.ai/", ""),
+        ("openai", "https://api.openai.com/v1", ""),
+        ("openai", "http://GPU:8880/v1/", "gpu:8880"),
+        ("openai", "http://gpu:8880", "gpu:8880"),
+        ("piper", "https://voices.example:443", "voices.example"),
+        ("f5", "http://gpu/synthesize", "gpu"),
+        ("f5", "http://gpu/vietnamese", "gpu/vietnamese"),
+        ("f5", "http://gpu/english?text=gen_text", "gpu/english"),
+    ],
+)
+def test_a_server_is_known_by_its_place(name: str, server: str, place: str) -> None:
+    """Two spellings of one server share their clips; two services on one host do not."""
+    assert place_of(name, server) == place

@@ -1,6 +1,5 @@
 """Clips that stand out from their voice, and what becomes of them."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect import flow
 
-from blocks.speech import Audio, ProviderFailed
-from tasks.attempts import Pause
+from blocks.speech import AccountExhausted, Audio, ProviderFailed
 from tasks.clips import Clip, Failure, Shelf, Take
 from tasks.pace import spoken_length
 from tasks.pitch import pitch_hz
 from tasks.progress import Progress
 from tasks.retake import Policy, doubtful, retake
 from tasks.suspects import LEAST, suspects
-from tests.scripted import VOICE, Scripted, chunks_of, sentences, speaker_of
+from tasks.turns import Permits
+from tests.scripted import VOICE, Scripted, chunks_of, sentences, speaker_of, spoken
 
 RATE = 16_000
 
@@ -122,8 +121,6 @@ def slips(slow: set[str], times: int) -> Scripted:
     """A voice that says these texts three times too fast, so often."""
 
     def script(text: str, count: int) -> Audio | None:
-        from tests.scripted import spoken
-
         return Audio(spoken(text[: len(text) // 3]), "wav") if text in slow and count <= times else None
 
     return Scripted(call_s=0.01, script=script)
@@ -136,7 +133,7 @@ async def spoken_and_retaken(
     from tasks.synthesise import find_on_shelf, synthesise_chunks
 
     progress = Progress()
-    speaker = speaker_of(provider, shelf, asyncio.Semaphore(2), progress)
+    speaker = speaker_of(provider, shelf, Permits({provider.plan.tag: 2}), progress)
     found = find_on_shelf(sentences(count), VOICE, shelf)
     progress.total = count
     takes = await synthesise_chunks(sentences(count), found, speaker)
@@ -182,6 +179,23 @@ async def test_what_stands_out_twice_is_kept_and_flagged(shelf: Shelf) -> None:
     ]
 
 
+async def test_a_provider_that_will_not_go_on_takes_no_recording_away(shelf: Shelf) -> None:
+    """Every text has a clip: where the credit ends before the second takes, the first ones stand, flagged, for good."""
+
+    def script(text: str, count: int) -> Audio | None:
+        if count > 1:
+            raise AccountExhausted("no credit is left")
+        return Audio(spoken(text[: len(text) // 3]), "wav") if text == WRONG else None
+
+    takes, progress = await spoken_and_retaken(Scripted(call_s=0.01, script=script), shelf)
+    assert [take.chunk.text for take in takes if isinstance(take.outcome, Clip) and take.outcome.flags] == [WRONG]
+    assert not [take for take in takes if isinstance(take.outcome, Failure)]
+    assert progress.done == progress.total
+    again = Scripted()
+    await spoken_and_retaken(again, shelf)
+    assert again.calls == []
+
+
 async def test_or_it_fails_by_policy(shelf: Shelf) -> None:
     """Who wants no doubtful clip gets a failure with the measurement, and a new try with the next run."""
     takes, _ = await spoken_and_retaken(slips({WRONG}, times=9), shelf, "fail")
@@ -217,4 +231,3 @@ async def test_a_second_take_that_fails_leaves_the_first(shelf: Shelf, monkeypat
     takes, progress = await spoken_and_retaken(Scripted(call_s=0.01, script=script), shelf)
     assert all(isinstance(take.outcome, Clip) for take in takes)
     assert (progress.failed, progress.done) == (0, progress.total)
-    assert Pause().left_s == 0

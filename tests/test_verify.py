@@ -1,13 +1,16 @@
 """What counts as speech, and what a provider may answer that does not."""
 
+import contextlib
 import io
+import math
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blocks.sound import audio
 from blocks.speech import NotSpeech
 from tasks.verify import KEEP_HEAD_S, KEEP_TAIL_S, check_pace, measure
 
@@ -117,3 +120,80 @@ def test_short_items_have_their_own_rule() -> None:
     check_pace(measure(file_of(babble(0.2))), "a", 1.0)
     with pytest.raises(NotSpeech, match="4 characters"):
         check_pace(measure(file_of(babble(60.0))), "1984", 1.0)
+
+
+def flac(total: int, sound: np.ndarray | None = None) -> bytes:
+    """A FLAC file whose head tells of so many samples; 0 stands for `not known`."""
+    whole = file_of(babble(2.0) if sound is None else sound, container="FLAC")
+    bits = int.from_bytes(whole[21:26], "big")
+    return whole[:21] + (bits - bits % 2**36 + total).to_bytes(5, "big") + whole[26:]
+
+
+def test_a_stream_of_flac() -> None:
+    """A head that leaves the length open is no fault: the samples are counted."""
+    assert measure(flac(0)) == measure(file_of(babble(2.0), container="FLAC"))
+
+
+@pytest.mark.parametrize("total", [2**36 - 1, 10**9, 60 * RATE, 2 * RATE + 1])
+def test_flac_that_promises_more(total: int) -> None:
+    """A length that the samples do not reach is a cut file, and an absurd one is not even looked for."""
+    with pytest.raises(NotSpeech, match=r"no clip is so long|is cut"):
+        measure(flac(total))
+
+
+def test_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that holds more than any clip is refused before it fills the memory."""
+    monkeypatch.setattr("blocks.decoder.MOST_VALUES", RATE)
+    monkeypatch.setattr("blocks.decoder._BLOCK", 4_096)
+    for total in (0, 2 * RATE):
+        with pytest.raises(NotSpeech, match="no clip is so long"):
+            measure(flac(total))
+
+
+@pytest.mark.parametrize("rate", [1, 250, 499, 3_999, 192_001, 2**31 - 1])
+def test_an_absurd_rate(rate: int) -> None:
+    """Nobody speaks at 250 samples a second; the message says what the head says."""
+    plain = bytearray(file_of(babble(2.0)))
+    plain[24:28] = rate.to_bytes(4, "little")
+    with pytest.raises(NotSpeech, match=f"not {rate}|no sound file"):
+        measure(bytes(plain))
+
+
+@pytest.mark.parametrize("level", [101.0, 1e38, -1e38, np.inf, np.nan])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_floats_that_are_no_sound(level: float, channels: int) -> None:
+    """Neither what is no number nor what is far beyond full scale is measured, nor warned of."""
+    sound = np.column_stack([babble(1.0).astype(np.float32)] * channels)
+    sound[RATE // 2] = level
+    data = io.BytesIO()
+    soundfile.write(data, sound, RATE, format="WAV", subtype="FLOAT")
+    with pytest.raises(NotSpeech, match=r"no numbers|full scale"):
+        measure(data.getvalue())
+
+
+WHOLE = {
+    **{container: file_of(babble(0.5), container=container) for container in ("WAV", "FLAC", "OGG", "MP3")},
+    "stereo": file_of(np.column_stack([babble(0.3)] * 2)),
+    "streamed": flac(0, babble(0.5)),
+}
+for subtype in ("FLOAT", "DOUBLE", "PCM_24", "PCM_U8"):
+    written = io.BytesIO()
+    soundfile.write(written, babble(0.3), RATE, format="WAV", subtype=subtype)
+    WHOLE[subtype] = written.getvalue()
+EDITS = st.lists(st.tuples(st.integers(0, 120), st.binary(min_size=1, max_size=5)), max_size=4)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(WHOLE)), EDITS, st.integers(0, 300), st.sampled_from([0, 24_000, 1, 999_999]))
+def test_any_answer_is_measured_or_refused(kind: str, edits: list[tuple[int, bytes]], cut: int, pcm_rate: int) -> None:
+    """Whatever stands in its head, an answer gives facts or is NotSpeech: no other error, and no warning."""
+    body = bytearray(WHOLE[kind])
+    for place, new in edits:
+        body[place : place + len(new)] = new
+    for data in (bytes(body), bytes(body[: len(body) - cut])):
+        with contextlib.suppress(NotSpeech):
+            facts = measure(audio(data, pcm_rate=pcm_rate).data)
+            assert 0 <= facts.speech_start < facts.speech_end <= facts.samples
+            assert all(map(math.isfinite, (facts.peak_dbfs, facts.rms_dbfs, facts.pitch_hz)))
+        with contextlib.suppress(NotSpeech):
+            measure(data)

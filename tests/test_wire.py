@@ -1,11 +1,13 @@
 """What all adapters over HTTP share: the network's failures by name, waits, and sound files that tell the truth."""
 
 import asyncio
+import contextlib
 import io
 import logging
 from datetime import UTC, datetime
 
 import httpx
+import numpy as np
 import pytest
 import soundfile
 from hypothesis import given
@@ -15,6 +17,7 @@ from blocks.answers import parsed
 from blocks.blame import by_status, check_text, retry_after_s, told
 from blocks.choices import canonical, primary, without_markup
 from blocks.keys import first_key, keys_from
+from blocks.network import check_server
 from blocks.providers import openai
 from blocks.sound import audio, joined, sniff, true_wav
 from blocks.speech import (
@@ -28,7 +31,7 @@ from blocks.speech import (
     Unanswered,
     Unreachable,
 )
-from blocks.wire import Wire, check_server
+from blocks.wire import Wire
 from tests.adapters import KEY, pcm, raised, told_by, wav
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -400,3 +403,51 @@ async def test_errors_hold_no_key_in_their_causes():
     """The whole chain of causes is free of the key."""
     caught = await raised(lambda: failing(httpx.ReadError("reset")).ask("POST", "/x", deadline_s=1))
     assert not any(KEY in line for line in told_by(caught))
+
+
+async def test_a_traceback_holds_no_key():
+    """Nor do the causes of what the HTTP library says of a header, or of a first line that a server echoes."""
+    for kind in (httpx.LocalProtocolError, httpx.RemoteProtocolError):
+        caught = await raised(lambda kind=kind: failing(kind(f"Illegal {KEY}")).ask("POST", "/x", deadline_s=1))
+        assert not any(KEY in line for line in told_by(caught))
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_body_without_end_is_not_read(status, monkeypatch):
+    """More bytes than any speech are NotSpeech as soon as they are more, and not when the memory is full."""
+    monkeypatch.setattr("blocks.wire._MOST_BYTES", 2**20)
+    sent = 0
+
+    async def flood(_reader, writer):
+        nonlocal sent
+        writer.write(b"HTTP/1.1 %d X\r\nconnection: close\r\n\r\n" % status)
+        with contextlib.suppress(ConnectionError):
+            while sent < 2**26:
+                writer.write(b"x" * 2**16)
+                await writer.drain()
+                sent += 2**16
+
+    with pytest.raises(NotSpeech, match=f"answered {status} with more than 1 MB") as refusal:
+        await asked(flood)
+    assert refusal.value.billed is Billed.UNKNOWN
+    assert sent < 2**25
+
+
+@pytest.mark.parametrize("rate", [0, 1, 499, 3_999, 192_001, 0xFFFFFFFF])
+def test_an_absurd_rate_is_no_sound(rate):
+    """What no speech is sampled at is refused, in a head as in a declaration."""
+    for refused in (lambda: audio(wav(pcm(0.1), rate)), lambda: audio(pcm(0.1), pcm_rate=rate or 1)):
+        with pytest.raises(NotSpeech):
+            refused()
+
+
+def test_flac_gets_its_length():
+    """A stream of FLAC that leaves its length open becomes a file that tells it; what does not decode is refused."""
+    file = io.BytesIO()
+    soundfile.write(file, np.frombuffer(pcm(0.5), "<i2"), 24_000, format="FLAC")
+    whole = file.getvalue()
+    streamed = whole[:21] + bytes([whole[21] & 0xF0]) + bytes(4) + whole[26:]
+    assert audio(whole).data == audio(streamed).data == whole
+    with pytest.raises(NotSpeech) as refusal:
+        audio(streamed[: len(whole) // 2])
+    assert refusal.value.billed is Billed.YES

@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 import httpx
 
 from blocks.answers import at, items, parsed, word
-from blocks.blame import Blame, Receipt, blamed, by_status, check_text, header, retry_after_s, text_of, told
+from blocks.blame import ABOUT_TEXT, Blame, Receipt, blamed, by_status, check_text, header, retry_after_s, text_of, told
 from blocks.choices import without_markup
 from blocks.listing import listing
-from blocks.plans import Plan
+from blocks.plans import PLANS
 from blocks.providers.cartesia_voices import Speaker, resolve, speakers
 from blocks.sound import audio
-from blocks.speech import AccountExhausted, Audio, BadKey, BadVoice, Billed, Limits, Offer, RateLimited, Voice
+from blocks.speech import Audio, BadVoice, Billed, Crowded, Limits, Offer, Voice
 from blocks.wire import Wire
 
 SERVER = "https://api.cartesia.ai"
 _VERSION = "2026-03-01"
 """The first with errors in JSON; before, they are plain text."""
 _PAGES = 100
-_CODES: dict[str, type[AccountExhausted | BadKey | BadVoice | RateLimited]] = {
-    "concurrency_limited": RateLimited,
+_CODES: dict[str, type[BadVoice | Crowded]] = {
+    "concurrency_limited": Crowded,
     "model_not_found": BadVoice,
     "voice_not_found": BadVoice,
 }
@@ -31,7 +31,7 @@ class Cartesia:
     """A Provider. Belongs to the event loop that it is first used on."""
 
     name = "cartesia"
-    plan = Plan("cartesia", "default", 2)
+    plan = PLANS["cartesia"][0]
     # No limit is published: a long paragraph.
     limits = Limits(characters=1000, bytes=3000)
     call_s = 3.0
@@ -94,9 +94,9 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:
     message = told(": ".join(filter(None, words))) or text_of(body)
     kind, billed = by_status(status)
     if status >= 400:
-        kind = _CODES.get(word(at(answer, "error_code"))) or kind
-        if status in {400, 422} and _CHOICES.search(message):
-            kind = BadVoice
+        explained = _CODES.get(word(at(answer, "error_code")))
+        about_choice = status in {400, 422} and _CHOICES.search(message) and not ABOUT_TEXT.search(message)
+        kind = explained or (BadVoice if about_choice else kind)
     return blamed(
         kind,
         f"cartesia answered {status}: {message or 'nothing'}",

@@ -9,7 +9,7 @@ from blocks.answers import at, items, parsed, units, word
 from blocks.blame import Blame, Receipt, blamed, by_status, check_text, header, retry_after_s, text_of, told
 from blocks.choices import without_markup
 from blocks.listing import listing
-from blocks.plans import Plan
+from blocks.plans import PLANS
 from blocks.providers.elevenlabs_voices import Listing, enforces, models, offers, resolve
 from blocks.sound import audio
 from blocks.speech import (
@@ -19,6 +19,7 @@ from blocks.speech import (
     BadText,
     BadVoice,
     CallFailed,
+    Crowded,
     Forbidden,
     Limits,
     Offer,
@@ -40,7 +41,8 @@ _KINDS: dict[type[CallFailed] | type[BadVoice], str] = {
     AccountExhausted: "quota_exceeded insufficient_credits",
     Forbidden: "voice_access_denied model_access_denied feature_not_available subscription_required "
     "insufficient_permissions",
-    RateLimited: "concurrent_limit_exceeded too_many_concurrent_requests rate_limit_exceeded",
+    Crowded: "concurrent_limit_exceeded too_many_concurrent_requests",
+    RateLimited: "rate_limit_exceeded",
     ProviderFailed: "system_busy internal_error service_unavailable maintenance",
 }
 _CODES = {code: kind for kind, codes in _KINDS.items() for code in codes.split()}
@@ -52,7 +54,7 @@ class ElevenLabs:
     """A Provider. Belongs to the event loop that it is first used on."""
 
     name = "elevenlabs"
-    plan = Plan("elevenlabs", "default", 2)
+    plan = PLANS["elevenlabs"][0]
     # Every model takes 5,000 characters; a minute or two is enough to lose.
     limits = Limits(characters=2000, bytes=6000)
     call_s = 4.0
@@ -98,9 +100,10 @@ def request(text: str, voice: Voice) -> dict[str, object]:
 
 
 def receipt(headers: Mapping[str, str]) -> Receipt:
-    """What a success cost, in characters as the plan counts them: some models count half."""
-    cost = units(header(headers, "character-cost"))
-    return Receipt(request_id=header(headers, "request-id"), usage=None if cost is None else Usage(cost))
+    """What a success cost, in characters as the plan counts them (some models count half), and what the plan allows."""
+    cost, in_flight = (units(header(headers, name)) for name in ("character-cost", "maximum-concurrent-requests"))
+    usage = None if cost is None else Usage(cost)
+    return Receipt(request_id=header(headers, "request-id"), usage=usage, in_flight=in_flight)
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:

@@ -1,24 +1,27 @@
-"""F5-TTS behind whatever HTTP server stands before it: there is no standard, so path and field names are given.
+"""F5-TTS behind whatever HTTP server stands before it: there is no standard, so the URL tells path and field names.
 
 A JSON object goes out by POST, and a sound file comes back. One model on one GPU: one call at a time, and no key.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
 from blocks.answers import at, items, parsed, word
 from blocks.blame import Blame, Receipt, blamed, by_status, check_text, retry_after_s, text_of, told
 from blocks.choices import LANGUAGES, MANY, language_of, named, speed_of, unknown
-from blocks.listing import listing
-from blocks.plans import Plan
+from blocks.listing import check_speaks, listing
+from blocks.network import check_server
+from blocks.plans import PLANS
 from blocks.sound import audio, sniff
-from blocks.speech import Audio, BadVoice, Billed, Limits, Offer, Voice
+from blocks.speech import Audio, BadInput, BadVoice, Billed, Limits, Offer, Voice
 from blocks.wire import Wire
 
 _DEFAULT = "default"
+_PATH = "/synthesize"
 _NO_VOICE = re.compile(r"\bno matching voice|\bvoice\b.*\bnot found|unknown voice", re.IGNORECASE)
 _PLACE = re.compile(r"\.(wav|mp3|flac|ogg)$")
 
@@ -33,28 +36,31 @@ class Fields:
 
 
 class F5:
-    """A Provider. Belongs to the event loop that it is first used on."""
+    """A Provider. Belongs to the event loop that it is first used on.
+
+    Of the server's URL, the path is that of the speaking call, `/synthesize` where there is none, and a query says what
+    the server calls a field: `http://gpu:7860/tts?text=gen_text&voice=ref&speed=` posts `gen_text` and `ref` to `/tts`,
+    and never a speed. Fields that the query leaves out keep their names: `text`, `voice`, `speed`.
+
+    Voices are looked up free of charge, below that path (`/tts/voices`) and beside it (`/voices`).
+    """
 
     name = "f5"
-    plan = Plan("f5", "default", 1)
+    plan = PLANS["f5"][0]
     # The model speaks half a minute at most, together with its reference.
     limits = Limits(characters=300, bytes=900)
     call_s = 6.0
 
-    def __init__(
-        self,
-        server: str,
-        path: str = "/synthesize",
-        fields: Fields = Fields(),
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._wire = Wire(self.name, server, classify, transport=transport)
-        self._path = path
-        self._fields = fields
+    def __init__(self, server: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        check_server(server, query=True)
+        url = urlsplit(server)
+        self._path = url.path if url.path.strip("/") else _PATH
+        self._fields = _fields(url.query)
+        self._wire = Wire(self.name, f"{url.scheme}://{url.netloc}", classify, transport=transport)
         self._names: tuple[str, ...] | None = None
 
     async def voices(self) -> Sequence[Offer]:
-        """Those under `/voices`, which few servers have; else the one that the server takes by itself."""
+        """Those that the server lists, which few do; else the one that it takes by itself."""
         return [Offer(name, MANY) for name in await self._listed() or (_DEFAULT,)]
 
     async def resolve(self, voice: Voice) -> Voice:
@@ -94,10 +100,35 @@ class F5:
 
     async def _listed(self) -> tuple[str, ...]:
         if self._names is None:
-            listed = await listing(self._wire, "/voices", optional=True)
+            below = self._path.rstrip("/")
+            beside = below.rpartition("/")[0]
+            for place in (beside,) if self._path == _PATH else (below, beside):
+                listed = await listing(self._wire, f"{place}/voices", optional=True)
+                if listed is not None:
+                    break
+            else:
+                await check_speaks(self._wire, self._path)
             entries = items(at(listed, "voices")) or items(listed)
             self._names = tuple(filter(None, (word(entry) or word(at(entry, "name")) for entry in entries)))
         return self._names
+
+
+def _fields(query: str) -> Fields:
+    """From `text=gen_text&voice=ref`. Raises BadInput, which repeats nothing: a key may stand there by mistake."""
+    known = {field.name for field in fields(Fields)}
+    pairs = parse_qsl(query, keep_blank_values=True)
+    said = dict(pairs)
+    if len(said) < len(pairs) or said.keys() - known or (query and not pairs):
+        raise BadInput(
+            f"The query of f5's URL says what its fields are called, each of {', '.join(sorted(known))} once at most, "
+            "as in http://127.0.0.1:7860/tts?text=gen_text&voice=ref."
+        )
+    called = Fields(**said)
+    names = [name for name in (called.text, called.voice, called.speed) if name]
+    plain = all(re.fullmatch(r"[\w.-]{1,64}", name) for name in names)
+    if not called.text or not plain or len(set(names)) < len(names):
+        raise BadInput("The query of f5's URL must give the text a plain name, and no two fields the same.")
+    return called
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:

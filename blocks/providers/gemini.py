@@ -4,7 +4,6 @@ Sampling parameters are never sent: 3.8 refuses them, and 2.5 answers a low temp
 Nor is streaming used: it cuts long speech, with status 200 and a bill.
 """
 
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,28 +14,27 @@ import httpx
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from blocks.answers import at, items, parsed, word
-from blocks.blame import check_text
+from blocks.blame import check_text, told
 from blocks.choices import without_markup
 from blocks.listing import listing
-from blocks.plans import Plan
+from blocks.plans import PLANS
 from blocks.providers.gemini_blame import classify, receipt
 from blocks.providers.gemini_voices import OFFERS, code_of, resolve, speaks_verbatim
 from blocks.sound import audio, joined
-from blocks.speech import Audio, Limits, Offer, Voice
+from blocks.speech import Audio, BadVoice, Limits, Offer, Voice
 from blocks.wire import Answer, Wire
 
 SERVER = "https://generativelanguage.googleapis.com"
 _METADATA = "speechMetadata"
 _BASE64 = TypeAdapter(bytes, config=ConfigDict(val_json_bytes="base64"))
 """Strict, and six times as fast as the standard library on the megabytes that speech takes."""
-_log = logging.getLogger(__name__)
 
 
 class Gemini:
     """A Provider. Belongs to the event loop that it is first used on."""
 
     name = "gemini"
-    plan = Plan("gemini", "default", 3)
+    plan = PLANS["gemini"][0]
     # About two minutes of speech: longer drifts, and at eight it is cut. Chinese says as much in a third of the signs.
     limits = Limits(characters=2000, bytes=3000)
     call_s = 12.0
@@ -48,7 +46,6 @@ class Gemini:
         headers = {"x-goog-api-key": key} if key else {}
         self._wire = Wire(self.name, server, classify, headers, secret=key, transport=transport)
         self._models: tuple[str, ...] | None = None
-        self._without_metadata: set[str] = set()
 
     async def voices(self) -> Sequence[Offer]:
         return OFFERS
@@ -59,20 +56,17 @@ class Gemini:
 
     async def synthesise(self, text: str, voice: Voice) -> Audio:
         check_text(self.name, text, self.limits)
-        metadata = voice.model not in self._without_metadata
-        answer = await self._post(text, voice, metadata=metadata)
-        if answer.status == 400 and metadata and voice.style and _METADATA.encode() in answer.body:
-            _log.warning("%s does not know speechMetadata: it speaks without the style %r", voice.model, voice.style)
-            self._without_metadata.add(voice.model)
-            answer = await self._post(text, voice, metadata=False)
+        path = f"/v1beta/models/{quote(voice.model, safe='')}:generateContent"
+        answer = await self._wire.post(path, request(text, voice), deadline_s=240, also={400})
+        if answer.status == 400 and voice.style and _METADATA.encode() in answer.body:
+            raise BadVoice(
+                f"The model {voice.model} takes no style ({told(voice.style)!r} was asked for): this server refuses "
+                f"{_METADATA}. Leave --style out, or name another --model."
+            )
         return _audio(answer)
 
     async def close(self) -> None:
         await self._wire.close()
-
-    async def _post(self, text: str, voice: Voice, *, metadata: bool) -> Answer:
-        path = f"/v1beta/models/{quote(voice.model, safe='')}:generateContent"
-        return await self._wire.post(path, request(text, voice, metadata=metadata), deadline_s=240, also={400})
 
     async def _listed(self) -> tuple[str, ...]:
         """Names of the models that speak; none where the server lists none."""
@@ -84,7 +78,7 @@ class Gemini:
         return self._models
 
 
-def request(text: str, voice: Voice, *, metadata: bool = True) -> dict[str, Any]:
+def request(text: str, voice: Voice) -> dict[str, Any]:
     """The body, in the shape of the voice's model."""
     chosen = (
         {"voice": voice.name} if voice.name.startswith("voice_") else {"prebuiltVoiceConfig": {"voiceName": voice.name}}
@@ -93,17 +87,17 @@ def request(text: str, voice: Voice, *, metadata: bool = True) -> dict[str, Any]
     if code := code_of(voice.language):
         speech["languageCode"] = code
     return {
-        "contents": [{"role": "user", "parts": [_part(text, voice, metadata=metadata)]}],
+        "contents": [{"role": "user", "parts": [_part(text, voice)]}],
         "generationConfig": {"responseModalities": ["AUDIO"], "speechConfig": speech},
     }
 
 
-def _part(text: str, voice: Voice, *, metadata: bool) -> dict[str, Any]:
+def _part(text: str, voice: Voice) -> dict[str, Any]:
     if not speaks_verbatim(voice.model):
         plain = without_markup(text, "[]")  # [sigh] would be sighed.
         return {"text": f"Say in this style ({voice.style}):\n{plain}" if voice.style else plain}
     plain = without_markup(text, "<>")
-    return {"text": plain} | ({_METADATA: {"style": voice.style}} if voice.style and metadata else {})
+    return {"text": plain} | ({_METADATA: {"style": voice.style}} if voice.style else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from blocks.answers import at, items, parsed, units, word
-from blocks.blame import Blame, Receipt, blamed, by_status, retry_after_s, sane, text_of, told
+from blocks.blame import ABOUT_TEXT, Blame, Receipt, blamed, by_status, retry_after_s, sane, text_of, told
 from blocks.speech import (
-    AccountExhausted,
     BadKey,
     BadText,
     BadVoice,
     Billed,
     CallFailed,
+    DayQuotaUsed,
     Forbidden,
     NotSpeech,
     ProviderFailed,
@@ -47,7 +47,8 @@ _STATUSES: dict[str, type[CallFailed] | type[BadVoice]] = {
     "UNAVAILABLE": ProviderFailed,
     "DEADLINE_EXCEEDED": ProviderFailed,
 }
-_CHOICES = re.compile(r"\bvoice|language_?code|response modalit|speech_?config", re.IGNORECASE)
+_CHOICES = re.compile(r"language_?code|response modalit|speech_?config", re.IGNORECASE)
+_VOICES = re.compile(r"\bvoice", re.IGNORECASE)
 _BAD_KEY = re.compile(r"api key (not valid|expired)", re.IGNORECASE)
 _STRAYED = re.compile(r"tried to generate text", re.IGNORECASE)
 
@@ -92,7 +93,8 @@ def _kind(status: int, error: Any, message: str) -> type[CallFailed] | type[BadV
     if reasons & {"API_KEY_INVALID", "API_KEY_EXPIRED"} or _BAD_KEY.search(message):
         return BadKey
     if status == 400 and word(at(error, "status")) in {"INVALID_ARGUMENT", ""}:
-        return NotSpeech if _STRAYED.search(message) else BadVoice if _CHOICES.search(message) else BadText
+        about_choice = _CHOICES.search(message) or (_VOICES.search(message) and not ABOUT_TEXT.search(message))
+        return NotSpeech if _STRAYED.search(message) else BadVoice if about_choice else BadText
     return _STATUSES.get(word(at(error, "status")))
 
 
@@ -105,7 +107,7 @@ def _quota(
     details = items(at(error, "details"))
     violations = [violation for detail in details for violation in items(at(detail, "violations"))]
     if any("PerDay" in word(at(violation, "quotaId")) for violation in violations):
-        return AccountExhausted, _until_midnight(now)
+        return DayQuotaUsed, _until_midnight(now)
     delays = [word(at(detail, "retryDelay")) for detail in details]
     waits = [sane(float(found[1])) for delay in delays if (found := re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)s", delay))]
     stated = max((wait for wait in (*waits, wait_s) if wait is not None), default=_UNTOLD_S)

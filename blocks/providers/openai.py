@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from blocks.answers import at, items, parsed, word
-from blocks.blame import Blame, Receipt, blamed, by_status, check_text, header, retry_after_s, text_of, told
+from blocks.blame import ABOUT_TEXT, Blame, Receipt, blamed, by_status, check_text, header, retry_after_s, text_of, told
 from blocks.choices import without_markup
-from blocks.listing import listing
-from blocks.plans import Plan
+from blocks.listing import check_speaks, listing
+from blocks.plans import PLANS
 from blocks.providers.openai_voices import DEFAULT, Listing, documented, offered, resolve
 from blocks.sound import audio
 from blocks.speech import (
@@ -31,6 +31,7 @@ from blocks.speech import (
 from blocks.wire import Answer, Wire
 
 SERVER = "https://api.openai.com"
+_SPEECH = "/audio/speech"
 _VENDORS = {"api.openai.com", "api.groq.com"}
 """These refuse fields that they do not know; the others stream, and cut a failing stream, unless told not to."""
 _CODES: dict[str, type[AccountExhausted | BadKey | BadVoice | Refused]] = {
@@ -58,7 +59,7 @@ class OpenAI:
     """A Provider. Belongs to the event loop that it is first used on."""
 
     name = "openai"
-    plan = Plan("openai", "default", 3)
+    plan = PLANS["openai"][0]
     # gpt-4o-mini-tts takes 2,000 tokens, of which a Chinese character is about one.
     limits = Limits(characters=1500, bytes=4500)
     call_s = 3.0
@@ -79,7 +80,7 @@ class OpenAI:
 
     async def synthesise(self, text: str, voice: Voice) -> Audio:
         check_text(self.name, text, self.limits)
-        return _audio(await self._wire.post("/audio/speech", self._request(text, voice), deadline_s=180))
+        return _audio(await self._wire.post(_SPEECH, self._request(text, voice), deadline_s=180))
 
     async def close(self) -> None:
         await self._wire.close()
@@ -102,13 +103,14 @@ class OpenAI:
         if self._listing is None:
             models = await listing(self._wire, "/models", optional=True)
             names = tuple(dict.fromkeys(filter(None, (word(at(model, "id")) for model in items(at(models, "data"))))))
-            places = () if self._vendor else ("/audio/voices", "/voices/all")
-            for place in places:
-                if offers := offered(await listing(self._wire, place, optional=True)):
-                    self._listing = Listing(names, offers)
+            answers = [models]
+            for place in () if self._vendor else ("/audio/voices", "/voices/all"):
+                answers.append(await listing(self._wire, place, optional=True))
+                if offered(answers[-1]):
                     break
-            else:
-                self._listing = Listing(names, ())
+            if all(answer is None for answer in answers):
+                await check_speaks(self._wire, _SPEECH)
+            self._listing = Listing(names, offered(answers[-1]) if len(answers) > 1 else ())
         return self._listing
 
 
@@ -117,7 +119,8 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:
     code, message, param = _complaint(body)
     kind, billed = by_status(status)
     explained = _CODES.get(code)
-    if status in {400, 422} and (param in _CHOICES or _ABOUT_VOICE.search(message)):
+    about_voice = param != "input" and _ABOUT_VOICE.search(message) and not ABOUT_TEXT.search(message)
+    if status in {400, 422} and (param in _CHOICES or about_voice):
         explained = explained or BadVoice
     if explained and status >= 400:
         kind, billed = explained, Billed.NO

@@ -8,8 +8,8 @@ import httpx
 from blocks.answers import at, word
 from blocks.blame import Blame, Receipt, blamed, by_status, check_text, retry_after_s, text_of
 from blocks.choices import MANY, by_language, canonical, check_spoken, named, speed_of, without_markup
-from blocks.listing import listing
-from blocks.plans import Plan
+from blocks.listing import check_speaks, listing
+from blocks.plans import PLANS
 from blocks.sound import audio
 from blocks.speech import Audio, BadVoice, Billed, Limits, Offer, Voice
 from blocks.wire import Wire
@@ -25,7 +25,7 @@ class Piper:
     """A Provider. Belongs to the event loop that it is first used on."""
 
     name = "piper"
-    plan = Plan("piper", "default", 1)
+    plan = PLANS["piper"][0]
     limits = Limits(characters=600, bytes=2400)
     call_s = 0.5
 
@@ -37,8 +37,10 @@ class Piper:
     async def voices(self) -> Sequence[Offer]:
         """Those that the server has; of one that lists none, its default."""
         if self._offers is None:
-            offers = _offers(await listing(self._wire, "/voices", optional=True))
-            self._offers = tuple(await self._default_first(offers)) or (_ONLY,)
+            listed, info = [await listing(self._wire, place, optional=True) for place in ("/voices", "/info")]
+            if listed is None and info is None:
+                await check_speaks(self._wire, self._path, _OLD_PATH)
+            self._offers = tuple(_default_first(_offers(listed), info)) or (_ONLY,)
         return self._offers
 
     async def resolve(self, voice: Voice) -> Voice:
@@ -71,11 +73,6 @@ class Piper:
     async def close(self) -> None:
         await self._wire.close()
 
-    async def _default_first(self, offers: list[Offer]) -> list[Offer]:
-        told = at(await listing(self._wire, "/info", optional=True), "voice")
-        default = word(at(told, "name")) or word(told)
-        return sorted(offers, key=lambda offer: offer.name != default)
-
 
 def _request(text: str, voice: Voice) -> dict[str, object]:
     plain = without_markup(text, "[]")  # [[ ]] holds phonemes.
@@ -98,6 +95,12 @@ def _offers(listing: object) -> list[Offer]:
     """From the configurations of the voices, by name."""
     voices = listing if isinstance(listing, dict) else {}
     return [Offer(name, _language(name, config)) for name, config in voices.items()]
+
+
+def _default_first(offers: list[Offer], info: object) -> list[Offer]:
+    told = at(info, "voice")
+    default = word(at(told, "name")) or word(told)
+    return sorted(offers, key=lambda offer: offer.name != default)
 
 
 def _language(name: str, config: object) -> str:

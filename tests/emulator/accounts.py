@@ -63,6 +63,9 @@ class Entry:
     """`ok`, the fault that was played, or the row of the error table."""
     status: int = 200
     units: int = 0
+    """Of the sound, or of the text where it alone is counted."""
+    prompt: int = 0
+    """Tokens of the text, where they are billed beside the units."""
     billed: bool = False
     at: float = field(default_factory=time.time)
 
@@ -78,6 +81,7 @@ class Account:
     refused: int = 0
     billed: int = 0
     units: int = 0
+    prompt: int = 0
     minute: deque[float] = field(default_factory=deque)
     days: Counter[str] = field(default_factory=Counter)
 
@@ -105,7 +109,7 @@ class Account:
         self.in_flight[pool] -= 1
 
     def facts(self) -> dict[str, int]:
-        names = ("most_in_flight", "calls", "refused", "billed", "units")
+        names = ("most_in_flight", "calls", "refused", "billed", "units", "prompt")
         return {"in_flight": self.in_flight.total(), **{name: getattr(self, name) for name in names}}
 
 

@@ -13,8 +13,8 @@ Speech providers, emulated. The base URL of each is this address and its name; k
 
 {providers}
 
-GET  /_/ledger    every paid call: id, provider, account, key, text, outcome, status, units, billed, at
-GET  /_/state     per provider and account: calls, most in flight, refused, billed, units; connections
+GET  /_/ledger    every paid call: id, provider, account, key, text, outcome, status, units, prompt, billed, at
+GET  /_/state     per provider and account: calls, most in flight, refused, billed, units, prompt; connections
 GET  /_/faults    the names of the faults of each provider
 POST /_/script    {{"provider": "gemini", "rules": [{{"fault": "third", "probability": 0.2, "seed": 1}}]}}
 POST /_/settings  {{"latency_s": 0.5, "fast": true, "plans": {{"cartesia": "scale"}}, "forward_s": 86400}}

@@ -57,14 +57,16 @@ async def _answer(state: State, vendor: Vendor, call: Call, entry: Entry, held: 
     entry.outcome = fault or "ok"
     if rule and fault in vendor.rows:
         await asyncio.sleep(state.latency_s)
-        answer, units = _row(vendor, call, rule), 0
+        answer, units, prompt = _row(vendor, call, rule), 0, 0
     else:
         answer, units = await _spoken(state, vendor, call, ask, fault)
+        prompt = ask.prompt
     costs_nothing = fault in vendor.rows or fault in faults.UNBILLED or fault in vendor.unbilled
     entry.billed = not costs_nothing if rule is None or rule.billed is None else rule.billed
-    entry.units = units if entry.billed else 0
+    entry.units, entry.prompt = (units, prompt) if entry.billed else (0, 0)
     account.billed += entry.billed
     account.units += entry.units
+    account.prompt += entry.prompt
     return _played(answer, rule)
 
 

@@ -51,6 +51,8 @@ class Ask:
     """The calls that share a limit, where an account has several."""
     share: int = 1
     """How many times the plan's calls in flight this pool has."""
+    prompt: int = 0
+    """Tokens of the text, where they are billed beside those of the sound."""
     shape: str = ""
     """The shape that the request itself brings about."""
     streamed: bool = False

@@ -78,7 +78,8 @@ class Gemini:
         wanted = Format("wav" if new else "raw", 24_000)
         # What a low temperature does to the older models.
         shape = "finish_other" if config.get("temperature", 1) <= 0.4 else ""
-        return Ask(spoken, wanted, speech.get("languageCode", ""), timbre, model=model, shape=shape)
+        prompt = len(spoken.encode()) // _BYTES_A_TOKEN + 1
+        return Ask(spoken, wanted, speech.get("languageCode", ""), timbre, model=model, prompt=prompt, shape=shape)
 
     def answer(self, call: Call, ask: Ask, sound: Sound, data: bytes) -> Answer:
         kind = "audio/wav" if ask.format.container == "wav" else f"audio/L16;codec=pcm;rate={sound.rate}"

@@ -72,8 +72,7 @@ def candidate(parts: list[dict[str, Any]], reason: str = "STOP") -> dict[str, An
 
 def reply(call: Call, ask: Ask, outcome: dict[str, Any], *, spent: bool = True) -> Answer:
     heard = call.units if spent else 0
-    asked = len(ask.text.encode()) // 4 + 1
-    usage: dict[str, Any] = {"promptTokenCount": asked, "totalTokenCount": asked + heard}
+    usage: dict[str, Any] = {"promptTokenCount": ask.prompt, "totalTokenCount": ask.prompt + heard}
     if heard:
         usage["candidatesTokenCount"] = heard
         usage["candidatesTokensDetails"] = [{"modality": "AUDIO", "tokenCount": heard}]

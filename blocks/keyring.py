@@ -1,0 +1,247 @@
+"""A provider's keys and servers, opened, and the choice among them for each call.
+
+The choice is made in `blocks.key_pool`, on a state that all runs share; here are the providers behind it.
+"""
+
+import asyncio
+import hashlib
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+from uuid import uuid4
+
+from blocks import key_pool, providers
+from blocks.callers import Alone, Callers, Lease, Rest, over
+from blocks.key_events import Event
+from blocks.key_health import Store
+from blocks.key_pool import Ask, Grant, Member, Pool, Row, Wait
+from blocks.keys import KEYED, SEVERAL_SERVERS, Credential, from_environment, servers_of, variable_of
+from blocks.plans import PLANS, Plan
+from blocks.providers import check_name, open_provider, place_of
+from blocks.speech import BadInput, BadKey, CallFailed, Forbidden, Offer, Provider, RunFailed, Voice
+
+SHORT_WAIT_S = 1.0
+"""A wait that is worth no word: another call is about to end."""
+LOOK_EVERY_S = 0.05
+"""How soon a call that ended in another process is seen."""
+RENEW_EVERY_S = 5.0
+SATURATED_S = 60.0
+"""A plan that gives no key for longer is told of."""
+REREAD_EVERY_S = 5.0
+"""A key that was rotated or added counts from then on."""
+
+T = TypeVar("T")
+Source = Callable[[], Awaitable[Sequence[Credential]]]
+_random = random.Random()  # noqa: S311  it spreads load, and keeps no secret
+
+
+class Keyring:
+    """Belongs to one event loop. To be opened with `opened`."""
+
+    def __init__(self, name: str, server: str, source: Source, store: Store, observe: Callable[[Event], None]) -> None:
+        self.name = name
+        self._place = place_of(name, server)
+        self._document = document(name, server)
+        self._source, self._store, self._observe = source, store, observe
+        self._run = uuid4().hex
+        self._credentials: dict[str, Credential] = {}
+        self._read_at = -REREAD_EVERY_S
+        self._providers: dict[str, Provider] = {}
+        self._leases: set[str] = set()
+        self._ended = asyncio.Event()
+        self._reading = asyncio.Lock()
+        self._dry: dict[str, float] = {}
+        """By the tag of a plan: since when it gives no key; endless once that was told."""
+
+    async def credentials(self) -> Sequence[Credential]:
+        """Those of now. Raises BadInput where there is none."""
+        async with self._reading:
+            if time.monotonic() - self._read_at >= REREAD_EVERY_S:
+                try:
+                    self._credentials = {known.member.id: known for known in await self._source()}
+                except RunFailed:  # the Prefect server is away for a moment
+                    if not self._credentials:
+                        raise
+                self._read_at = time.monotonic()
+        return list(self._credentials.values())
+
+    async def plans(self) -> dict[Plan, int]:
+        known = [known.member for known in await self.credentials() if known.member.enabled]
+        accounts = sorted({(member.plan.tag, member.account): member.plan for member in known}.items())
+        plans = [plan for _, plan in accounts]
+        return {plan: plans.count(plan) for plan in plans}
+
+    async def resolve(self, voice: Voice) -> tuple[Voice, Provider]:
+        voice = replace(voice, server=self._place)
+        return await self._ask(lambda provider: provider.resolve(voice))
+
+    async def voices(self) -> tuple[Sequence[Offer], Provider]:
+        return await self._ask(lambda provider: provider.voices())
+
+    async def _ask(self, question: Callable[[Provider], Awaitable[T]]) -> tuple[T, Provider]:
+        """A free question, to the first key that works. Raises BadInput where none does."""
+        refusal = BadInput(f"every key of {self.name} is switched off: switch one on, in its block.")
+        for known in await self.credentials():
+            if not known.member.enabled:
+                continue
+            provider = self._provider(known)
+            try:
+                return await question(provider), provider
+            except BadInput as error:
+                if not isinstance(error.__cause__, BadKey | Forbidden):
+                    raise
+                await self.probed(known, error.__cause__)
+                refusal = error
+        raise refusal
+
+    async def lease(self, text: str, voice: Voice, tag: str, /) -> Lease | Rest:
+        """Short waits are waited for here: a call is about to end."""
+        said = hashlib.sha256(text.encode()).hexdigest()
+        ask = Ask(self._run, voice.model, voice.name, said, frozenset({tag}))
+        while True:
+            known = {one.member.id: one for one in await self.credentials()}
+            members = [one.member for one in known.values()]
+            self._ended.clear()
+            answer, wait_s = await self._store.change(self._document, Pool, partial(_acquire, members, ask))
+            if isinstance(answer, Grant):
+                self._leases.add(answer.lease)
+                self._dry.pop(tag, None)
+                return Lease(answer.lease, answer.member, self._provider(known[answer.member]), answer.probe)
+            if answer.hopeless:
+                raise over(self.name, answer.reason)
+            await self._tell(self._saturated(tag, answer, wait_s))
+            if wait_s > SHORT_WAIT_S:
+                return Rest(wait_s, answer.reason)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(wait_s, LOOK_EVERY_S)):
+                    await self._ended.wait()
+
+    async def settle(
+        self, lease: Lease, error: CallFailed | None, /, *, in_flight: int | None = None, cost_usd: float = 0.0
+    ) -> None:
+        def change(pool: Pool, now: float) -> list[Event]:
+            return key_pool.settle(pool, lease.id, error, now, _random, allowed=in_flight, cost_usd=cost_usd)
+
+        self._leases.discard(lease.id)
+        await self._tell(await self._store.change(self._document, Pool, change))
+        self._ended.set()
+
+    async def give_back(self, lease: Lease, /) -> None:
+        self._leases.discard(lease.id)
+        await self._store.change(self._document, Pool, lambda pool, now: key_pool.give_back(pool, lease.id, now))
+        self._ended.set()
+
+    async def probed(self, known: Credential, error: CallFailed | None) -> None:
+        """What a free call told of a key."""
+        found = await self._store.change(
+            self._document, Pool, lambda pool, now: key_pool.probed(pool, known.member, error, now)
+        )
+        await self._tell(found)
+
+    async def report(self) -> list[Row]:
+        """How every key does."""
+        members = [known.member for known in await self.credentials()]
+        return await self._store.change(self._document, Pool, lambda pool, now: key_pool.report(pool, members, now))
+
+    async def keep(self) -> None:
+        """Renew the leases of calls that are under way, for ever: whoever is killed does it no longer."""
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            await self._store.change(
+                self._document, Pool, lambda pool, now: key_pool.renew(pool, self._run, self._leases, now)
+            )
+
+    async def close(self) -> None:
+        for provider in self._providers.values():
+            await provider.close()
+
+    def _provider(self, known: Credential) -> Provider:
+        if known.member.id not in self._providers:
+            self._providers[known.member.id] = open_provider(self.name, known.server, known.key)
+        return self._providers[known.member.id]
+
+    def _saturated(self, tag: str, wait: Wait, wait_s: float) -> list[Event]:
+        """Told once, until the plan gives a key again."""
+        since = self._dry.setdefault(tag, time.monotonic())
+        if time.monotonic() + wait_s - since <= SATURATED_S:
+            return []
+        self._dry[tag] = math.inf
+        return [Event(time.time(), self.name, tag, "saturated", wait.reason, time.time() + wait_s)]
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        if events:
+            await self._store.record(events)
+        for event in events:
+            self._observe(event)
+
+
+def document(name: str, server: str) -> str:
+    """The name of the state: a server of one's own is another provider to the pool."""
+    return f"pool:{name}@{place}" if (place := place_of(name, server)) else f"pool:{name}"
+
+
+def _acquire(members: Sequence[Member], ask: Ask, pool: Pool, now: float) -> tuple[Grant | Wait, float]:
+    """The answer, and how long to wait by the clock of the state."""
+    answer = key_pool.acquire(pool, members, ask, now, _random)
+    return answer, 0.0 if isinstance(answer, Grant) else max(0.0, answer.until - now)
+
+
+def _no_key(name: str, servers: Sequence[str]) -> BadInput:
+    if name in SEVERAL_SERVERS and name not in KEYED:
+        return BadInput(f"{name} has no server of its own: name yours, for example --server http://127.0.0.1:5000.")
+    at = " for this server" if servers else ""
+    return BadInput(
+        f"{name} needs a key{at}: `speech keys add {name}` stores one, or put it into the environment variable "
+        f"{variable_of(name)}."
+    )
+
+
+def source_of(name: str, servers: Sequence[str], plan: str) -> Source:
+    """Where the keys come from: the environment if it has any, else the blocks of the Prefect server.
+
+    Raises BadInput for what cannot be a key, a plan or a list of servers.
+    """
+    fixed = from_environment(name, servers, plan)
+
+    async def read() -> Sequence[Credential]:
+        if fixed:
+            return fixed
+        from blocks.api_key import from_blocks  # noqa: PLC0415  Prefect takes two seconds to import
+
+        found = await from_blocks(name, servers[0] if servers else "") if name in KEYED else ()
+        if not found:
+            raise _no_key(name, servers)
+        return found
+
+    return read
+
+
+def asks_blocks(name: str, server: str) -> bool:
+    """Whether the keys of a provider are read from a Prefect server."""
+    return name in KEYED and not from_environment(name, servers_of(server))
+
+
+@asynccontextmanager
+async def opened(
+    name: str, server: str, plan: str, store: Store, observe: Callable[[Event], None] = lambda _: None
+) -> AsyncIterator[Callers]:
+    """Whoever makes the calls to a provider, for the time of the body. Raises BadInput."""
+    check_name(name)
+    if name not in PLANS:  # an engine on this machine
+        async with providers.opened(name, server) as provider:
+            yield Alone(provider)
+        return
+    servers = servers_of(server)
+    keyring = Keyring(name, servers[0] if servers else "", source_of(name, servers, plan), store, observe)
+    keeper = asyncio.create_task(keyring.keep())
+    try:
+        yield keyring
+    finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])
+        await keyring.close()

@@ -1,0 +1,174 @@
+"""One call: a unit is spoken under a permit, through a key, verified, and put on the shelf.
+
+This is the one owner of retries: a provider tries once, and Prefect's own task retries stay off.
+"""
+
+import asyncio
+import hashlib
+import math
+import time
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from blocks.callers import Callers, Lease
+from blocks.speech import (
+    Audio,
+    Billed,
+    CallFailed,
+    Provider,
+    ProviderFailed,
+    RunFailed,
+    Unanswered,
+    Unreachable,
+    Voice,
+)
+from tasks.attempts import Unit, after
+from tasks.backlog import Backlog
+from tasks.clips import Clip, Shelf, Take
+from tasks.ledger import Call, Ledger
+from tasks.progress import Progress
+from tasks.turns import Permits
+from tasks.verify import check_pace, measure
+
+PATIENCE_S = 600.0
+"""After so long without one good answer the provider is down, and the run had better be started again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """All that speaking takes, once a run has its slots."""
+
+    provider: Provider
+    """Of the provider, one that knows its limits; calls are made through `callers`."""
+    voice: Voice
+    callers: Callers
+    shelf: Shelf
+    progress: Progress
+    ledger: Ledger
+    fresh: bool = False
+    """Whether what stands on the shelf is spoken anew."""
+    deadline: float = math.inf
+    """Until when keys may be waited for, on the monotonic clock."""
+    permits: Permits = field(default_factory=Permits)
+    slots: int = 0
+    """Calls at one time that the run may hope for."""
+    backlog: Backlog | None = None
+    """What else is to be said, in the same go."""
+
+
+async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
+    """Try one unit once: its clip, its failure for good, or the unit as it is to be tried again.
+
+    Where a key is tried out, a smaller unit may be said in its place. Raises RunFailed for what no other text will
+    change, and BadVoice.
+    """
+    progress = speaker.progress
+    tag = await speaker.permits.take()
+    lease = None
+    try:
+        if not (speaker.backlog and speaker.backlog.stopped):
+            lease = await _lease(unit, tag, speaker)
+    finally:
+        if lease is None:
+            speaker.permits.give(tag)
+    if lease is None:
+        return unit
+    if lease.probe and speaker.backlog:
+        unit = speaker.backlog.smaller(unit)
+    try:
+        clip = await _call(unit.chunk.text, lease, tag, speaker)
+    except CallFailed as error:
+        _check_alive(error, speaker)
+        outcome = after(unit, error)
+        if isinstance(outcome, Unit):
+            progress.retries += 1
+            return outcome
+        progress.failed += 1
+        return Take(unit.chunk, outcome)
+    progress.spoken += 1
+    return Take(unit.chunk, replace(clip, attempts=unit.attempt))
+
+
+async def _lease(unit: Unit, tag: str, speaker: Speaker) -> Lease | None:
+    """A key for a call; None where there is none for a while. Raises RunFailed where that is too long."""
+    lease = await speaker.callers.lease(unit.chunk.text, speaker.voice, tag)
+    if isinstance(lease, Lease):
+        return lease
+    if time.monotonic() + lease.seconds > speaker.deadline:
+        raise RunFailed(
+            f"{speaker.provider.name} could go on only in {timedelta(seconds=round(lease.seconds))}, which is past the "
+            f"deadline ({lease.reason}). Run the same command again then: finished speech is kept"
+        )
+    speaker.permits.rest(tag, lease.seconds)
+    speaker.progress.resting(speaker.permits.rest_s, lease.reason)
+    return None
+
+
+async def _call(text: str, lease: Lease, tag: str, speaker: Speaker) -> Clip:
+    """One call, under a permit and a lease: proof and disk do not keep the next one waiting."""
+    progress = speaker.progress
+    with speaker.ledger.call(text, speaker.voice, lease.key) as call:
+        try:
+            progress.first_call = progress.first_call or time.monotonic()
+            progress.calls += 1
+            progress.in_flight += 1
+            audio = await _answer(text, lease, call, speaker)
+        finally:
+            progress.in_flight -= 1
+            speaker.permits.give(tag)
+        clip = await asyncio.to_thread(_accept, text, audio, speaker, call.latency_s, lease.key)
+        progress.last_good = time.monotonic()
+        return clip
+
+
+async def _answer(text: str, lease: Lease, call: Call, speaker: Speaker) -> Audio:
+    """The provider's answer, with the key's account settled."""
+    callers, settled = speaker.callers, False
+    try:
+        audio = await lease.provider.synthesise(text, speaker.voice)
+        call.answered(audio)
+        settled = True
+        await callers.settle(lease, None, in_flight=audio.in_flight, cost_usd=call.cost_usd(audio.usage))
+    except CallFailed as error:
+        settled = True
+        cost_usd = 0.0 if error.billed is Billed.NO else call.cost_usd(error.usage)
+        await callers.settle(lease, error, cost_usd=cost_usd)
+        raise
+    finally:
+        if not settled:
+            await callers.give_back(lease)
+    return audio
+
+
+def _check_alive(error: CallFailed, speaker: Speaker) -> None:
+    """Raises RunFailed where a provider has not given one good answer for a long time: each text would fail alike."""
+    if not isinstance(error, ProviderFailed | Unreachable | Unanswered):
+        return
+    since = speaker.progress.last_good or speaker.progress.first_call or time.monotonic()
+    if time.monotonic() - since > PATIENCE_S:
+        raise RunFailed(
+            f"{speaker.provider.name} has given no good answer for {timedelta(seconds=PATIENCE_S)}: {error}. "
+            "Run the same command again later: finished speech is kept"
+        ) from error
+
+
+def _accept(text: str, audio: Audio, speaker: Speaker, latency_s: float, key: str) -> Clip:
+    """Prove the answer and commit it to the shelf. Raises NotSpeech."""
+    measured = measure(audio.data)
+    check_pace(measured, text, speaker.voice.speed)
+    clip = Clip(
+        uri="",
+        sha256=hashlib.sha256(audio.data).hexdigest(),
+        bytes=len(audio.data),
+        sample_rate=measured.sample_rate,
+        samples=measured.samples,
+        speech_start=measured.speech_start,
+        speech_end=measured.speech_end,
+        peak_dbfs=measured.peak_dbfs,
+        rms_dbfs=measured.rms_dbfs,
+        pitch_hz=measured.pitch_hz,
+        latency_s=latency_s,
+        request_id=audio.request_id,
+        key=key,
+    )
+    return speaker.shelf.put(text, speaker.voice, audio, clip)
