@@ -43,6 +43,7 @@ def narrate(
     workers: int = 0,
     plan: str = "",
     deadline: str = "",
+    fallback: str = "",
     suspects: Literal["keep", "fail"] = "keep",
     fresh: bool = False,
     dry_run: bool = False,
@@ -78,10 +79,13 @@ def narrate(
     workers
         The most calls at one time; 0 takes all that the plan allows.
     plan
-        The plan of the accounts whose keys come from the environment; empty takes the provider's smallest.
+        The plan of the accounts whose keys come from the environment; empty takes the provider's default.
     deadline
         How long after its start the run may wait for keys that are at their limits, such as 90m or 12h; empty
         waits as long as it takes.
+    fallback
+        Voices to go on with, in order, where the first will not speak a paragraph; each is written as
+        provider:voice@model=server, where all but the provider may be left out, and they are parted by commas.
     suspects
         What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
     fresh
@@ -112,6 +116,7 @@ def narrate(
         "workers": workers,
         "plan": plan,
         "deadline": deadline,
+        "fallback": fallback,
         "suspects": suspects,
         "fresh": fresh,
     }

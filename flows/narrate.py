@@ -7,6 +7,7 @@ source ─parse→ Document ─chunk→ Chunks ─synthesise→ ─retry→ ─r
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -18,13 +19,14 @@ from prefect.utilities.annotations import opaque
 
 from blocks import keyring, storage
 from blocks.key_health import Store, opened_store
-from blocks.speech import BadInput, Voice
+from blocks.speech import BadInput, RunFailed, Voice
 from tasks.artifacts import publish_units, published
 from tasks.chunk import chunk, conserve
 from tasks.clips import Clip, Failure, Shelf, Take
 from tasks.document import Chunk, Document
 from tasks.durations import seconds
 from tasks.encode import Labels
+from tasks.fallback import said_instead, spares, takes_left, unsaid
 from tasks.health import announce, publish_keys
 from tasks.lanes import lines_of, open_lanes
 from tasks.ledger import Ledger
@@ -60,6 +62,7 @@ async def narrate(
     workers: int = 0,
     plan: str = "",
     deadline: str = "",
+    fallback: str = "",
     suspects: Literal["keep", "fail"] = "keep",
     fresh: bool = False,
 ) -> Recording:
@@ -79,9 +82,11 @@ async def narrate(
         style: How to speak, where the provider can be told.
         loudness: The recording's loudness in LUFS.
         workers: The most calls at one time; 0 takes all that the plan allows.
-        plan: The plan of the accounts whose keys come from the environment; empty takes the provider's smallest.
+        plan: The plan of the accounts whose keys come from the environment; empty takes the provider's default.
         deadline: How long after its start the run may wait for keys that are at their limits, such as 90m or 12h; empty
             waits as long as it takes.
+        fallback: Voices to go on with, in order, where the first will not speak a paragraph; each is written as
+            provider:voice@model=server, where all but the provider may be left out, and they are parted by commas.
         suspects: What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
         fresh: Speak everything anew, also what is on the shelf.
 
@@ -96,21 +101,33 @@ async def narrate(
     check_target(target)
     check_source_stays(source, target)
     ledger = Ledger(storage.home() / "ledger" / f"{flow_run.id}.jsonl")
-    async with (
-        opened_store() as store,
-        keyring.opened(provider, server, plan, store, announce) as callers,
-        published(progress),
-    ):
+    shelf = Shelf(storage.home() / "shelf")
+    async with opened_store() as store, published(progress), AsyncExitStack() as opened:
+
+        async def speaking(wanted: Voice, server: str) -> Speaker:
+            """Somebody who speaks in this voice. Raises BadInput where it is not to be had."""
+            callers = await opened.enter_async_context(
+                keyring.opened(wanted.provider, server, plan if wanted.provider == provider else "", store, announce)
+            )
+            chosen, maker = await callers.resolve(wanted)
+            return Speaker(maker, chosen, callers, shelf, progress, ledger, fresh, until)
+
         progress.stage = "reading"
-        chosen, maker = await callers.resolve(Voice(provider, voice, language, model, speed, style))
+        speaker = await speaking(Voice(provider, voice, language, model, speed, style), server)
+        chosen = speaker.voice
+        others = [await speaking(*spare) for spare in spares(fallback, chosen)]
         document = await parse(source)
         check_script(document, chosen.language)
-        chunks = chunk(sealed(document), maker.limits, chosen.language)
+        chunks = chunk(sealed(document), speaker.provider.limits, chosen.language)
         get_run_logger().info("%d segments in %d chunks, spoken by %s", len(document.segments), len(chunks), chosen)
         progress.stage = "speaking"
-        speaker = Speaker(maker, chosen, callers, Shelf(storage.home() / "shelf"), progress, ledger, fresh, until)
-        takes = await _speak(chunks, speaker, store, workers, suspects)
-        await publish_keys(await callers.report(), provider)
+        takes = await _speak(chunks, speaker, store, workers, suspects, patient=bool(others))
+        for other in others:
+            if left := unsaid(document, takes, other.provider.limits, other.voice.language):
+                get_run_logger().warning("%d chunks are said by another voice: %s", len(left), other.voice)
+                progress.begin_anew()
+                said = await _speak(left, other, store, workers, suspects, patient=True)
+                takes = said_instead(takes, said, other.voice)
         conserve(document, [take.chunk for take in takes])
         progress.stage = "merging"
         whole = not any(isinstance(take.outcome, Failure) for take in takes)
@@ -151,19 +168,32 @@ def _check_options(loudness: float, workers: int) -> None:
         raise BadInput(f"{workers} workers cannot speak: name how many calls may run at one time, or 0 for the plan's")
 
 
-async def _speak(chunks: Sequence[Chunk], speaker: Speaker, store: Store, workers: int, policy: Policy) -> list[Take]:
-    """A take for each chunk, from the shelf or spoken in lanes; what failed in smaller pieces, what is odd again."""
+async def _speak(
+    chunks: Sequence[Chunk], speaker: Speaker, store: Store, workers: int, policy: Policy, *, patient: bool
+) -> list[Take]:
+    """A take for each chunk, from the shelf or spoken in lanes; what failed in smaller pieces, what is odd again.
+
+    Where nothing goes on, a patient run takes what there is: another voice says the rest.
+    """
     found: dict[str, Clip] = {}
     if not speaker.fresh:
         chunks, found = await asyncio.to_thread(find_known, chunks, speaker.voice, speaker.shelf)
     texts = {chunk.text for chunk in chunks}
     missing = texts - found.keys()
-    speaker.progress.total, speaker.progress.reused = len(texts), len(texts) - len(missing)
+    speaker.progress.total += len(texts)
+    speaker.progress.reused += len(texts) - len(missing)
     wanted = len(missing) or len(doubtful([Take(chunk, found[chunk.text]) for chunk in chunks], policy))
     lines = lines_of(await speaker.callers.plans(), wanted, workers)
     async with open_lanes(lines, store, speaker.progress) as permits:
         speaker = replace(speaker, permits=permits, slots=sum(line.wanted for line in lines))
-        takes = await synthesise_chunks(chunks, found, speaker)
+        try:
+            takes = await synthesise_chunks(chunks, found, speaker)
+        except RunFailed as error:
+            if not patient:
+                raise
+            return await asyncio.to_thread(takes_left, chunks, speaker, error)
+        finally:
+            await publish_keys(await speaker.callers.report(), speaker.voice.provider)
         if any(isinstance(take.outcome, Failure) for take in takes):
             takes = await retry(sealed(takes), speaker.voice.language, speaker)
         if doubtful(takes, policy):

@@ -63,6 +63,8 @@ class Take:
 
     chunk: Chunk
     outcome: Clip | Failure
+    voice: Voice | None = None
+    """Who says it; None is the voice of the run."""
 
 
 class Shelf:

@@ -51,6 +51,8 @@ def write_master(takes: Sequence[Take], timeline: Timeline, path: Path, stop: Ev
                         f"the clip of {describe(number, take)} cannot be used: {error}. "
                         "Run the same command again: it will be spoken anew"
                     ) from error
+                if place.gain_db:
+                    block[pause:] = np.clip(np.round(block[pause:] * 10 ** (place.gain_db / 20)), -32768, 32767)
                 soften(block[pause:], timeline.rate)
                 master.write(block)
                 cursor = place.end

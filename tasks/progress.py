@@ -41,6 +41,10 @@ class Progress:
         if until > self.rest_until:
             self.rest, self.rest_until = reason, until
 
+    def begin_anew(self) -> None:
+        """What is not spoken now is somebody else's to say."""
+        self.total, self.failed = self.reused + self.spoken, 0
+
     @property
     def done(self) -> int:
         return self.reused + self.spoken + self.failed

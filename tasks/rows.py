@@ -58,6 +58,8 @@ COLUMNS = {
 """The table's columns and their pandas types, in order; what does not apply to a row is NA."""
 
 FLAG_SEPARATOR = "; "
+FALLBACK = "in another voice"
+"""The flag of what a voice said that the run fell back on."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -101,7 +103,7 @@ def _chunk_row(
     unpaid: dict[str, float | None],
 ) -> dict[str, Any]:
     chunk, segment = take.chunk, document.segments[take.chunk.segment]
-    digest = hashlib.sha256(chunk.text.encode()).hexdigest()
+    digest, said = hashlib.sha256(chunk.text.encode()).hexdigest(), take.voice or voice
     return {
         "segment": chunk.segment,
         "chunk": number,
@@ -110,27 +112,28 @@ def _chunk_row(
         "text": chunk.text,
         "chars": len(chunk.text),
         "text_sha256": digest,
-        "provider": voice.provider,
-        "model": voice.model,
-        "voice": voice.name,
-        "language": voice.language,
-        "speed": voice.speed,
+        "provider": said.provider,
+        "model": said.model,
+        "voice": said.name,
+        "language": said.language,
+        "speed": said.speed,
         "attempts": take.outcome.attempts,
         "cost_usd": unpaid.pop(digest, 0.0),
         "start_s": span[0],
         "end_s": span[1],
     } | (
-        _clip_columns(take.outcome, len(chunk.text))
+        _clip_columns(take.outcome, len(chunk.text), (FALLBACK,) if take.voice else ())
         if isinstance(take.outcome, Clip)
         else _failure_columns(take.outcome)
     )
 
 
-def _clip_columns(clip: Clip, characters: int) -> dict[str, Any]:
+def _clip_columns(clip: Clip, characters: int, marks: tuple[str, ...]) -> dict[str, Any]:
     return {
         "disposition": "spoken",
         "status": "ok",
-        "flags": FLAG_SEPARATOR.join(clip.flags),
+        "flags": FLAG_SEPARATOR.join((*clip.flags, *marks)),
+        "key": clip.key or None,
         "reused": clip.reused,
         "request_id": clip.request_id,
         "latency_s": round(clip.latency_s, 3),

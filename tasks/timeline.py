@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from blocks.speech import RunFailed
 from tasks.clips import Clip, Failure, Take
 from tasks.document import Boundary, Segment, sections
+from tasks.levels import gains_db
 
 LEAD_IN_MS = 100
 """Some players swallow the first moment of a file."""
@@ -30,6 +31,8 @@ class Placement:
 
     start: int
     end: int
+    gain_db: float = 0.0
+    """How much louder it is heard than it was spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,13 @@ def choose_rate(takes: Sequence[Take]) -> int:
 def lay_out(takes: Sequence[Take], rate: int) -> Timeline:
     """One after another, each followed by the pause its boundary asks for. Raises RunFailed as `spoken`."""
     placements = []
+    gains = gains_db(takes)
     cursor = samples(LEAD_IN_MS, rate)
     pause = 0
     for take, clip in zip(takes, spoken(takes), strict=True):
         start = cursor + pause
         cursor = start + at_rate(clip.speech_end - clip.speech_start, clip.sample_rate, rate)
-        placements.append(Placement(start, cursor))
+        placements.append(Placement(start, cursor, gains[take.voice]))
         pause = samples(PAUSES_MS[take.chunk.boundary], rate)
     return Timeline(rate, tuple(placements), cursor + samples(TAIL_MS, rate))
 

@@ -204,8 +204,8 @@ def five(plans: Plans) -> Iterator[Row]:
     plans.narrated("cartesia", "pro", two)
     good_s = plans.span("cartesia", latency_s)
     rules = [
-        {"fault": "insufficient_credits", "key": "test-key-3"},
-        {"fault": "internal", "key": "test-key-4", "probability": 0.4},
+        {"fault": "payment_required", "account": "account-3"},
+        {"fault": "internal", "account": "account-4", "probability": 0.4},
     ]
     plans.prepare("cartesia", "pro", latency_s, *rules)
     plans.narrated("cartesia", "pro", f"{two},test-3:test-key-3,test-4:test-key-4,test-5:revoked")
