@@ -17,9 +17,9 @@ from uuid import uuid4
 
 from blocks import key_pool, providers
 from blocks.callers import Alone, Callers, Lease, Rest, over
-from blocks.key_events import Event
 from blocks.key_health import Store
 from blocks.key_pool import Ask, Grant, Member, Pool, Row, Wait
+from blocks.key_pool.events import Event
 from blocks.keys import KEYED, SEVERAL_SERVERS, Credential, from_environment, servers_of, variable_of
 from blocks.plans import PLANS, Plan
 from blocks.providers import check_name, open_provider, place_of

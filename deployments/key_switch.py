@@ -6,9 +6,9 @@ from functools import partial
 
 from blocks.api_key import ApiKey, stored_keys
 from blocks.held_keys import Held, held_keys
-from blocks.key_events import Event
 from blocks.key_health import opened_store
 from blocks.key_pool import Member, Pool, mend
+from blocks.key_pool.events import Event
 from blocks.keyring import document
 from blocks.speech import BadInput
 

@@ -6,7 +6,7 @@ import heapq
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tasks.attempts import Unit
 from tasks.clips import Take
@@ -17,8 +17,11 @@ from tasks.turns import Permits
 class Backlog:
     """Belongs to one event loop. Whoever takes units must settle them all: said, failed, or once more."""
 
-    def __init__(self, chunks: Iterable[Chunk], size: int, takers: int, permits: Permits) -> None:
-        """`size` units are taken at a time, by so many takers; none while no permit is to be had for a known time."""
+    def __init__(self, chunks: Iterable[Chunk], size: Callable[[int], int], takers: int, permits: Permits) -> None:
+        """So many takers take units at a time as `size` says of those that are left.
+
+        None are taken while no permit is to be had for a known time.
+        """
         self._fresh = deque(Unit(chunk) for chunk in chunks)
         self._waiting: list[tuple[float, int, Unit]] = []
         self._open = len(self._fresh)
@@ -67,13 +70,13 @@ class Backlog:
         """What has waited goes first: else the last calls of a run would be its slowest."""
         if self._permits.rest_s:
             return []
-        now, units = time.monotonic(), list[Unit]()
-        while self._waiting and self._waiting[0][0] <= now and len(units) < self._size:
+        now, units, size = time.monotonic(), list[Unit](), self._size(len(self._fresh))
+        while self._waiting and self._waiting[0][0] <= now and len(units) < size:
             units.append(heapq.heappop(self._waiting)[2])
         if not units and self._fresh:
             # The first ones are small, and grow: equal ones would all end, and pause, at the same time.
             self._taken += 1
-            count = math.ceil(self._size * min(1.0, self._taken / self._takers))
+            count = math.ceil(size * min(1.0, self._taken / self._takers))
             units = [self._fresh.popleft() for _ in range(min(count, len(self._fresh)))]
         return units
 

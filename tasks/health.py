@@ -8,8 +8,8 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from blocks.key_events import Event
 from blocks.key_pool import Row
+from blocks.key_pool.events import Event
 from tasks.artifacts import optional
 
 

@@ -34,7 +34,12 @@ async def synthesise_chunks(chunks: Sequence[Chunk], found: dict[str, Clip], spe
     """
     missing = [chunk for text, chunk in {chunk.text: chunk for chunk in chunks}.items() if text not in found]
     takers = 2 * speaker.slots + 2  # so that the bookkeeping of some overlaps the calls of others
-    size = group_size(len(missing), max(1, speaker.slots), speaker.provider.call_s)
+    slots, progress = max(1, speaker.slots), speaker.progress
+
+    def size(left: int) -> int:
+        known = progress.spoken > 2 * slots  # before, what an ordinary call of the provider takes
+        return group_size(len(missing), left, slots, progress.rate if known else slots / speaker.provider.call_s)
+
     backlog = Backlog(missing, size, takers, speaker.permits)
     stopped: list[SpeechError] = []
 
@@ -64,11 +69,13 @@ async def synthesise_chunks(chunks: Sequence[Chunk], found: dict[str, Clip], spe
     return takes
 
 
-def group_size(count: int, slots: int, call_s: float) -> int:
-    """Chunks in one task run: 1 for calls that take a second, more where task runs would come too fast or too many."""
-    by_rate = slots / call_s / TASK_RUNS_PER_S
-    by_number = count / TASK_RUNS
-    evenly = count / (4 * slots)  # the last groups must not leave the other lanes idle
+def group_size(count: int, left: int, slots: int, rate: float) -> int:
+    """Chunks in one task run: 1 for calls that take a second, more where task runs would come too fast or too many.
+
+    Of `count` chunks so many are left; `rate` is how many are spoken a second.
+    """
+    by_rate, by_number = rate / TASK_RUNS_PER_S, count / TASK_RUNS
+    evenly = left / (4 * slots)  # the last groups must not leave the other lanes idle
     return max(1, math.ceil(min(max(by_rate, by_number), max(by_number, evenly))))
 
 

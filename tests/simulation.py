@@ -6,8 +6,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from blocks.key_events import Event
 from blocks.key_pool import Ask, Grant, Member, Pool, acquire, renew, settle
+from blocks.key_pool.events import Event
 from blocks.plans import Plan
 from blocks.speech import BadText, BadVoice, CallFailed, Crowded, RateLimited, Refused
 

@@ -19,8 +19,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from blocks import keyring
 from blocks.api_key import ApiKey, from_blocks, keep, stored_keys
 from blocks.callers import Lease, Rest
-from blocks.key_events import Event
 from blocks.key_health import opened_store
+from blocks.key_pool.events import Event
 from blocks.keyring import Keyring
 from blocks.keys import fingerprint
 from blocks.speech import BadInput, RunFailed, SpeechError, Voice

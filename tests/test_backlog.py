@@ -32,7 +32,7 @@ async def test_everything_is_settled_once_and_in_time(
     count: int, size: int, takers: int, setbacks: dict[int, list[float]]
 ) -> None:
     """However often units come back, each is settled once, none is taken too early, and every taker comes to an end."""
-    backlog, chunks = Backlog(sentences(count), size, takers, Permits({"a:b": 1})), sentences(count)
+    backlog, chunks = Backlog(sentences(count), lambda _: size, takers, Permits({"a:b": 1})), sentences(count)
     left = {chunks[number].text: list(waits) for number, waits in setbacks.items() if number < count}
     taken: list[Take] = []
 
@@ -54,7 +54,7 @@ async def test_everything_is_settled_once_and_in_time(
 
 async def test_while_one_waits_the_others_go_on() -> None:
     """A unit that must wait does not keep a taker: the rest is taken at once, and it follows when its time has come."""
-    backlog = Backlog(sentences(4), 1, 1, Permits({"a:b": 1}))
+    backlog = Backlog(sentences(4), lambda _: 1, 1, Permits({"a:b": 1}))
     [first] = await backlog.take()
     backlog.settle([replace(first, not_before=time.monotonic() + 0.2)])
     began, order = time.monotonic(), list[str]()
@@ -67,7 +67,7 @@ async def test_while_one_waits_the_others_go_on() -> None:
 
 async def test_what_has_waited_goes_before_what_was_never_tried() -> None:
     """Else the last calls of a run would be its slowest."""
-    backlog = Backlog(sentences(3), 1, 1, Permits({"a:b": 1}))
+    backlog = Backlog(sentences(3), lambda _: 1, 1, Permits({"a:b": 1}))
     [first] = await backlog.take()
     backlog.settle([first])
     assert await backlog.take() == [first]
@@ -76,7 +76,7 @@ async def test_what_has_waited_goes_before_what_was_never_tried() -> None:
 async def test_nothing_is_taken_while_every_key_rests() -> None:
     """While no permit is to be had nothing is taken, and then at once."""
     permits = Permits({"a:b": 1})
-    backlog = Backlog(sentences(2), 1, 2, permits)
+    backlog = Backlog(sentences(2), lambda _: 1, 2, permits)
     permits.rest("a:b", 0.2)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(backlog.take(), 0.05)
@@ -87,14 +87,14 @@ async def test_nothing_is_taken_while_every_key_rests() -> None:
 
 async def test_the_first_groups_grow() -> None:
     """Groups of one size would all end together, and leave the lanes idle together."""
-    backlog = Backlog(sentences(100), 8, 4, Permits({"a:b": 1}))
+    backlog = Backlog(sentences(100), lambda _: 8, 4, Permits({"a:b": 1}))
     assert [len(await backlog.take()) for _ in range(6)] == [2, 4, 6, 8, 8, 8]
 
 
 async def test_a_key_is_tried_out_with_the_least_text() -> None:
     """The smallest text that nobody has taken goes in place of a longer one, which is not lost."""
     texts = chunks_of("This one is rather long, all in all.", "Not so long, this.", "Yes.", "The last one of all.")
-    backlog = Backlog(texts, 1, 1, Permits())
+    backlog = Backlog(texts, lambda _: 1, 1, Permits())
     [first] = await backlog.take()
     least = backlog.smaller(first)
     assert least.chunk.text == "Yes."
@@ -108,7 +108,7 @@ async def test_a_key_is_tried_out_with_the_least_text() -> None:
 
 async def test_a_backlog_that_is_stopped_gives_nothing() -> None:
     """Whoever waits for units is sent home."""
-    backlog = Backlog(sentences(1), 1, 1, Permits({"a:b": 1}))
+    backlog = Backlog(sentences(1), lambda _: 1, 1, Permits({"a:b": 1}))
     await backlog.take()
     waiting = asyncio.create_task(backlog.take())
     await asyncio.sleep(0)

@@ -19,9 +19,9 @@ from urllib.parse import quote
 
 import pytest
 
-from blocks.health_sqlite import SqliteStore
-from blocks.key_events import Event
 from blocks.key_health import Store, open_store
+from blocks.key_health.sqlite import SqliteStore
+from blocks.key_pool.events import Event
 from blocks.speech import BadInput, RunFailed
 from tests.ports import dead_port
 
@@ -524,7 +524,7 @@ async def test_a_wrong_password(redis_for_all: RedisServer, user: str) -> None:
 
 async def test_lost_in_the_middle(redis_server: RedisServer) -> None:
     """It is tried again for some seconds, then the run ends so that it can go on later; the password stays untold."""
-    from blocks.health_redis import RedisStore
+    from blocks.key_health.redis_server import RedisStore
 
     store = RedisStore(redis_server.url, patience_s=1.5)
     await store.change("purse", Purse, partial(move, "me"))

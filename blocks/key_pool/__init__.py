@@ -8,13 +8,13 @@ ended nor renewed ends by itself.
 import random
 from collections.abc import Collection
 
-from blocks.holds import DAY_S
-from blocks.key_blame import doubt, praise
-from blocks.key_events import Event
-from blocks.key_pick import ALIVE_S, Ask, Grant, Wait, acquire, know
-from blocks.key_report import Row, report
-from blocks.key_states import Lease, Member, Pool
-from blocks.key_throttle import day_used, exhausted, refuse
+from blocks.key_pool.blame import doubt, praise
+from blocks.key_pool.events import Event
+from blocks.key_pool.holds import DAY_S
+from blocks.key_pool.pick import ALIVE_S, Ask, Grant, Wait, acquire, know
+from blocks.key_pool.report import Row, report
+from blocks.key_pool.states import Lease, Member, Pool
+from blocks.key_pool.throttle import day_used, exhausted, refuse
 from blocks.speech import (
     AccountExhausted,
     BadKey,

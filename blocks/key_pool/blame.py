@@ -9,9 +9,9 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 
-from blocks.holds import Hold, sane
-from blocks.key_events import Event
-from blocks.key_states import WINDOW_S, KeyHealth, Lease, Outcome, Pool, within
+from blocks.key_pool.events import Event
+from blocks.key_pool.holds import Hold, sane
+from blocks.key_pool.states import WINDOW_S, KeyHealth, Lease, Outcome, Pool, within
 from blocks.speech import ProviderFailed, Unanswered, Unreachable
 
 _STREAK = 5

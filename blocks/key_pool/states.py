@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from blocks.holds import DAY_S, Hold
+from blocks.key_pool.holds import DAY_S, Hold
+from blocks.key_pool.quotas import Quota
 from blocks.plans import Plan
-from blocks.quotas import Quota
 
 WINDOW_S = 300.0
 _WINDOW = 20

@@ -11,8 +11,8 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
 
-from blocks.health_documents import KEPT_EVENTS, VERSION, changed, damaged, loaded, newer
-from blocks.key_events import Event
+from blocks.key_health.documents import KEPT_EVENTS, VERSION, changed, damaged, loaded, newer
+from blocks.key_pool.events import Event
 from blocks.speech import BadInput, RunFailed, SpeechError
 
 PATIENCE_S = 10.0

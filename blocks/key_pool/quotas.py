@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from blocks.holds import Hold
+from blocks.key_pool.holds import Hold
 from blocks.plans import Plan
 
 BOUNDLESS = 1000

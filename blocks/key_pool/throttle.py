@@ -2,10 +2,10 @@
 
 import random
 
-from blocks.holds import DAY_S, sane
-from blocks.key_events import Event
-from blocks.key_states import Lease, Pool
-from blocks.quotas import Quota, day_end
+from blocks.key_pool.events import Event
+from blocks.key_pool.holds import DAY_S, sane
+from blocks.key_pool.quotas import Quota, day_end
+from blocks.key_pool.states import Lease, Pool
 from blocks.speech import AccountExhausted, Crowded, DayQuotaUsed, RateLimited
 
 _RATE_S = 5.0

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from blocks.holds import Hold
-from blocks.key_states import KeyHealth, Lease, Member, Pool
+from blocks.key_pool.holds import Hold
+from blocks.key_pool.quotas import Quota, quota_name
+from blocks.key_pool.states import KeyHealth, Lease, Member, Pool
 from blocks.plans import Plan
-from blocks.quotas import Quota, quota_name
 
 ALIVE_S = 20.0
 """How long a lease lives without being renewed."""

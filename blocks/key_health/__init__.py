@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Protocol, TypeVar
 
 from blocks import storage
-from blocks.key_events import Event
+from blocks.key_pool.events import Event
 from blocks.speech import BadInput
 
 ADDRESS = "SPEECH_REDIS"
@@ -57,7 +57,7 @@ def open_store(url: str = "") -> Store:
     """
     url = (url or os.environ.get(ADDRESS, "")).strip()
     if not url:
-        from blocks.health_sqlite import SqliteStore
+        from blocks.key_health.sqlite import SqliteStore
 
         return SqliteStore(storage.home() / "keys.sqlite3")
     if not url.startswith(("redis://", "rediss://")):
@@ -67,7 +67,7 @@ def open_store(url: str = "") -> Store:
             f"{ADDRESS} needs the extra redis: `uv sync --extra redis` in a checkout, "
             "or `pip install 'speech-flows[redis]'`."
         )
-    from blocks.health_redis import RedisStore
+    from blocks.key_health.redis_server import RedisStore
 
     return RedisStore(url)
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from blocks.holds import Hold
-from blocks.key_states import Member, Pool
-from blocks.quotas import Quota
+from blocks.key_pool.holds import Hold
+from blocks.key_pool.quotas import Quota
+from blocks.key_pool.states import Member, Pool
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, WatchError
 from redis.retry import Retry
 
-from blocks.health_documents import KEPT_EVENTS, changed, loaded, text
-from blocks.key_events import Event
+from blocks.key_health.documents import KEPT_EVENTS, changed, loaded, text
+from blocks.key_pool.events import Event
 from blocks.speech import BadInput, RunFailed, SpeechError
 
 PATIENCE_S = 10.0
