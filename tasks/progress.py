@@ -32,8 +32,8 @@ class Progress:
     in_flight: int = 0
     first_call: float | None = None
     """On the monotonic clock, seconds."""
-    last_good: float | None = None
-    """When an answer was last good, on the monotonic clock, seconds."""
+    failing_since: float | None = None
+    """Since when no answer was good, on the monotonic clock, seconds."""
     started: float = field(default_factory=time.monotonic)
 
     def resting(self, seconds: float, reason: str) -> None:

@@ -32,6 +32,8 @@ from tasks.verify import check_pace, measure
 
 PATIENCE_S = 600.0
 """After so long without one good answer the provider is down, and the run had better be started again later."""
+LONG_REST_S = 60.0
+"""After it, what failed before tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ async def _lease(unit: Unit, tag: str, speaker: Speaker) -> Lease | None:
             f"{speaker.provider.name} could go on only in {timedelta(seconds=round(lease.seconds))}, which is past the "
             f"deadline ({lease.reason}). Run the same command again then: finished speech is kept"
         )
+    if lease.seconds > LONG_REST_S:
+        speaker.progress.failing_since = None
     speaker.permits.rest(tag, lease.seconds)
     speaker.progress.resting(speaker.permits.rest_s, lease.reason)
     return None
@@ -117,7 +121,7 @@ async def _call(text: str, lease: Lease, tag: str, speaker: Speaker) -> Clip:
             progress.in_flight -= 1
             speaker.permits.give(tag)
         clip = await asyncio.to_thread(_accept, text, audio, speaker, call.latency_s, lease.key)
-        progress.last_good = time.monotonic()
+        progress.failing_since = None
         return clip
 
 
@@ -144,8 +148,9 @@ def _check_alive(error: CallFailed, speaker: Speaker) -> None:
     """Raises RunFailed where a provider has not given one good answer for a long time: each text would fail alike."""
     if not isinstance(error, ProviderFailed | Unreachable | Unanswered):
         return
-    since = speaker.progress.last_good or speaker.progress.first_call or time.monotonic()
-    if time.monotonic() - since > PATIENCE_S:
+    progress = speaker.progress
+    progress.failing_since = progress.failing_since or time.monotonic()
+    if time.monotonic() - progress.failing_since > PATIENCE_S:
         raise RunFailed(
             f"{speaker.provider.name} has given no good answer for {timedelta(seconds=PATIENCE_S)}: {error}. "
             "Run the same command again later: finished speech is kept"

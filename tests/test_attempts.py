@@ -108,11 +108,11 @@ async def test_without_another_key_it_ends_the_run(shelf: Shelf, error: CallFail
 
 async def test_a_wait_past_the_deadline_ends_the_run(shelf: Shelf) -> None:
     """A busy provider may ask for a day; who has no day is told so at once, and what is spoken is kept."""
-    provider = Scripted(script=fails_until(2, ProviderFailed("down for maintenance", wait_s=86_400)))
+    provider = Scripted(script=fails_until(2, ProviderFailed("down for maintenance", wait_s=50_000)))
     permits = Permits({provider.plan.tag: 1})
     speaker = replace(speaker_of(provider, shelf, permits), deadline=time.monotonic() + 3600)
     await speak(UNIT, speaker)
-    with pytest.raises(RunFailed, match=r"in 23:59:.*past the deadline .*maintenance.*finished speech is kept"):
+    with pytest.raises(RunFailed, match=r"in 13:53:.*past the deadline .*maintenance.*finished speech is kept"):
         await speak(UNIT, speaker)
     assert permits.using(provider.plan.tag) == 1
 
@@ -121,7 +121,7 @@ async def test_a_long_rest_is_told(shelf: Shelf) -> None:
     """Whoever watches reads until when nothing can be done, and why; nobody is asked meanwhile."""
     provider, progress = Scripted(script=fails_until(2, RateLimited("slow down", wait_s=50))), Progress()
     speaker = speaker_of(provider, shelf, Permits({provider.plan.tag: 1}), progress)
-    for _ in range(3):
+    for _ in range(2):
         await speak(UNIT, speaker)
     assert len(provider.calls) == 1
     assert re.search(r"waiting until \d\d:\d\d:\d\d: slow down", progress.describe())
@@ -132,6 +132,7 @@ async def test_a_provider_that_stays_down_ends_the_run(shelf: Shelf, monkeypatch
     provider, progress = Scripted(script=fails_until(99, ProviderFailed("answered 500"))), Progress()
     speaker = speaker_of(provider, shelf, Permits({provider.plan.tag: 1}), progress)
     assert isinstance(await speak(UNIT, speaker), Unit)
+    assert progress.failing_since
     monkeypatch.setattr("tasks.speak.PATIENCE_S", 0.0)
     with pytest.raises(RunFailed, match="no good answer for 0:00:00: answered 500"):
         await speak(UNIT, speaker)
