@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Answer:
 
 def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) -> Iterator[Answer]:
     """Speak the sources one after another. Raises BadInput before anything is spoken."""
+    # Prefect hands SIGTERM on to the handler that it found: by default that one would end us without a word.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     settle_prefect()
     from deployments.server import connect
     from tasks.recording import Incomplete
@@ -132,6 +135,10 @@ def _run_flow(source: str, options: dict[str, Any]) -> "Recording":
             return recording
     except TerminationSignal:  # what Prefect makes of SIGTERM
         raise KeyboardInterrupt from None
+    except BaseExceptionGroup as group:  # or of one that came while a task had its turn
+        if group.subgroup((TerminationSignal, KeyboardInterrupt)):
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _preview(source: str, wanted: Voice, server: str, plan: str, *, fresh: bool) -> "Preview":
