@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from blocks.key_pool import Row
-from blocks.plans import Plan
 from blocks.speech import (
     AccountExhausted,
     BadKey,
@@ -44,8 +43,8 @@ class Rest:
 class Callers(Protocol):
     """Whoever makes the calls of a run."""
 
-    async def plans(self) -> dict[Plan, int]:
-        """The plans of the accounts, and how many accounts have each."""
+    async def slots(self) -> dict[str, int]:
+        """Calls at one time that all accounts of a plan may make together, by the plan's tag."""
         ...
 
     async def resolve(self, voice: Voice) -> tuple[Voice, Provider]:
@@ -85,8 +84,8 @@ class Alone:
         self._provider = provider
         self._until, self._reason = 0.0, ""
 
-    async def plans(self) -> dict[Plan, int]:
-        return {self._provider.plan: 1}
+    async def slots(self) -> dict[str, int]:
+        return {self._provider.plan.tag: self._provider.plan.in_flight}
 
     async def resolve(self, voice: Voice) -> tuple[Voice, Provider]:
         return await self._provider.resolve(voice), self._provider

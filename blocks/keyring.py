@@ -8,8 +8,10 @@ import hashlib
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -20,15 +22,33 @@ from blocks.callers import Alone, Callers, Lease, Rest, over
 from blocks.key_health import Store
 from blocks.key_pool import Ask, Grant, Member, Pool, Row, Wait
 from blocks.key_pool.events import Event
-from blocks.keys import KEYED, SEVERAL_SERVERS, Credential, from_environment, servers_of, variable_of
-from blocks.plans import PLANS, Plan
+from blocks.key_source import Source, source_of
+from blocks.keys import (
+    Credential,
+    servers_of,
+)
+from blocks.plans import PLANS
 from blocks.providers import check_name, open_provider, place_of
-from blocks.speech import BadInput, BadKey, CallFailed, Forbidden, Offer, Provider, RunFailed, Voice
+from blocks.speech import (
+    AccountExhausted,
+    BadInput,
+    BadKey,
+    CallFailed,
+    Forbidden,
+    Offer,
+    Provider,
+    RateLimited,
+    RunFailed,
+    SpeechError,
+    Voice,
+)
 
 SHORT_WAIT_S = 1.0
 """A wait that is worth no word: another call is about to end."""
 LOOK_EVERY_S = 0.05
 """How soon a call that ended in another process is seen."""
+CLOSED_S = 30.0
+"""How long a plan is left alone of which no key will work, while another plan's do."""
 RENEW_EVERY_S = 5.0
 SATURATED_S = 60.0
 """A plan that gives no key for longer is told of."""
@@ -36,7 +56,6 @@ REREAD_EVERY_S = 5.0
 """A key that was rotated or added counts from then on."""
 
 T = TypeVar("T")
-Source = Callable[[], Awaitable[Sequence[Credential]]]
 _random = random.Random()  # noqa: S311  it spreads load, and keeps no secret
 
 
@@ -70,11 +89,13 @@ class Keyring:
                 self._read_at = time.monotonic()
         return list(self._credentials.values())
 
-    async def plans(self) -> dict[Plan, int]:
-        known = [known.member for known in await self.credentials() if known.member.enabled]
-        accounts = sorted({(member.plan.tag, member.account): member.plan for member in known}.items())
-        plans = [plan for _, plan in accounts]
-        return {plan: plans.count(plan) for plan in plans}
+    async def slots(self) -> dict[str, int]:
+        members = [known.member for known in await self.credentials() if known.member.enabled]
+        accounts = {(member.plan.tag, member.account): member.plan.in_flight for member in members}
+        slots: Counter[str] = Counter()
+        for (tag, _), in_flight in sorted(accounts.items()):
+            slots[tag] += in_flight
+        return dict(slots)
 
     async def resolve(self, voice: Voice) -> tuple[Voice, Provider]:
         voice = replace(voice, server=self._place)
@@ -84,8 +105,8 @@ class Keyring:
         return await self._ask(lambda provider: provider.voices())
 
     async def _ask(self, question: Callable[[Provider], Awaitable[T]]) -> tuple[T, Provider]:
-        """A free question, to the first key that works. Raises BadInput where none does."""
-        refusal = BadInput(f"every key of {self.name} is switched off: switch one on, in its block.")
+        """A free question, to the first key that works. Raises BadInput or CallFailed where none does."""
+        refusal: SpeechError = BadInput(f"every key of {self.name} is switched off: switch one on, in its block.")
         for known in await self.credentials():
             if not known.member.enabled:
                 continue
@@ -96,6 +117,8 @@ class Keyring:
                 if not isinstance(error.__cause__, BadKey | Forbidden):
                     raise
                 await self.probed(known, error.__cause__)
+                refusal = error
+            except (AccountExhausted, RateLimited) as error:
                 refusal = error
         raise refusal
 
@@ -152,9 +175,10 @@ class Keyring:
         """Renew the leases of calls that are under way, for ever: whoever is killed does it no longer."""
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
-            await self._store.change(
-                self._document, Pool, lambda pool, now: key_pool.renew(pool, self._run, self._leases, now)
-            )
+            with suppress(RunFailed):  # the next beat may reach the store; the next lease will tell if not
+                await self._store.change(
+                    self._document, Pool, lambda pool, now: key_pool.renew(pool, self._run, self._leases, now)
+                )
 
     async def close(self) -> None:
         for provider in self._providers.values():
@@ -188,42 +212,11 @@ def document(name: str, server: str) -> str:
 def _acquire(members: Sequence[Member], ask: Ask, pool: Pool, now: float) -> tuple[Grant | Wait, float]:
     """The answer, and how long to wait by the clock of the state."""
     answer = key_pool.acquire(pool, members, ask, now, _random)
+    if isinstance(answer, Wait) and answer.hopeless and {member.plan.tag for member in members} - ask.tags:
+        anywhere = key_pool.acquire(deepcopy(pool), members, replace(ask, tags=frozenset()), now, _random)
+        if isinstance(anywhere, Grant) or not anywhere.hopeless:  # another plan goes on
+            answer = replace(answer, hopeless=False, until=max(answer.until, now + CLOSED_S))
     return answer, 0.0 if isinstance(answer, Grant) else max(0.0, answer.until - now)
-
-
-def _no_key(name: str, servers: Sequence[str]) -> BadInput:
-    if name in SEVERAL_SERVERS and name not in KEYED:
-        return BadInput(f"{name} has no server of its own: name yours, for example --server http://127.0.0.1:5000.")
-    at = " for this server" if servers else ""
-    return BadInput(
-        f"{name} needs a key{at}: `speech keys add {name}` stores one, or put it into the environment variable "
-        f"{variable_of(name)}."
-    )
-
-
-def source_of(name: str, servers: Sequence[str], plan: str) -> Source:
-    """Where the keys come from: the environment if it has any, else the blocks of the Prefect server.
-
-    Raises BadInput for what cannot be a key, a plan or a list of servers.
-    """
-    fixed = from_environment(name, servers, plan)
-
-    async def read() -> Sequence[Credential]:
-        if fixed:
-            return fixed
-        from blocks.api_key import from_blocks  # noqa: PLC0415  Prefect takes two seconds to import
-
-        found = await from_blocks(name, servers[0] if servers else "") if name in KEYED else ()
-        if not found:
-            raise _no_key(name, servers)
-        return found
-
-    return read
-
-
-def asks_blocks(name: str, server: str) -> bool:
-    """Whether the keys of a provider are read from a Prefect server."""
-    return name in KEYED and not from_environment(name, servers_of(server))
 
 
 @asynccontextmanager

@@ -134,7 +134,7 @@ def credential(
 
 
 def from_environment(provider: str, servers: Sequence[str], plan: str = "") -> tuple[Credential, ...]:
-    """The keys of the environment, or the servers themselves where those need none; empty where there are neither.
+    """The keys of the environment, or the servers where no key is ever needed or one serves several; else empty.
 
     Raises BadInput.
     """
@@ -142,13 +142,18 @@ def from_environment(provider: str, servers: Sequence[str], plan: str = "") -> t
         raise BadInput(f"{provider} takes one --server; several may be named for {', '.join(SEVERAL_SERVERS)}.")
     chosen = plan_of(provider, plan)
     keys = keys_from(variable_of(provider))
-    if len(servers) > 1 or (servers and not keys):
-        if provider not in SEVERAL_SERVERS:
-            return ()
-        key = keys[0][1] if keys else ""
-        return tuple(Credential(Member(netloc, netloc, chosen), url, key) for url, netloc in _netlocs(servers))
+    if len(servers) > 1 or provider not in KEYED:
+        return without_keys(provider, servers, plan, keys[0][1] if keys else "")
     server = servers[0] if servers else ""
     return tuple(credential(provider, key, account, chosen, server=server) for account, key in keys)
+
+
+def without_keys(provider: str, servers: Sequence[str], plan: str = "", key: str = "") -> tuple[Credential, ...]:
+    """Servers of one's own as they are, each with an account of its own; empty for a vendor's. Raises BadInput."""
+    if provider not in SEVERAL_SERVERS:
+        return ()
+    chosen = plan_of(provider, plan)
+    return tuple(Credential(Member(netloc, netloc, chosen), url, key) for url, netloc in _netlocs(servers))
 
 
 def servers_of(server: str) -> tuple[str, ...]:

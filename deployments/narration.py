@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocks import keyring, storage
 from blocks.key_health import opened_store
-from blocks.keyring import asks_blocks
+from blocks.key_source import asks_blocks
 from blocks.speech import BadInput, Offer, Provider, SpeechError, Voice
 
 if TYPE_CHECKING:

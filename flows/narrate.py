@@ -183,21 +183,21 @@ async def _speak(
     speaker.progress.total += len(texts)
     speaker.progress.reused += len(texts) - len(missing)
     wanted = len(missing) or len(doubtful([Take(chunk, found[chunk.text]) for chunk in chunks], policy))
-    lines = lines_of(await speaker.callers.plans(), wanted, workers)
-    async with open_lanes(lines, store, speaker.progress) as permits:
+    lines = lines_of(await speaker.callers.slots(), wanted, workers)
+    async with open_lanes(lines, store, speaker.progress, speaker.deadline) as permits:
         speaker = replace(speaker, permits=permits, slots=sum(line.wanted for line in lines))
         try:
             takes = await synthesise_chunks(chunks, found, speaker)
+            if any(isinstance(take.outcome, Failure) for take in takes):
+                takes = await retry(sealed(takes), speaker.voice.language, speaker)
+            if doubtful(takes, policy):
+                takes = await retake(sealed(takes), speaker, policy)
         except RunFailed as error:
             if not patient:
                 raise
-            return await asyncio.to_thread(takes_left, chunks, speaker, error)
+            takes = await asyncio.to_thread(takes_left, chunks, speaker, error)
         finally:
             await publish_keys(await speaker.callers.report(), speaker.voice.provider)
-        if any(isinstance(take.outcome, Failure) for take in takes):
-            takes = await retry(sealed(takes), speaker.voice.language, speaker)
-        if doubtful(takes, policy):
-            takes = await retake(sealed(takes), speaker, policy)
     return takes
 
 

@@ -5,8 +5,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-TOLD_REST_S = 2.0
-"""A rest that is longer is told to whoever watches."""
+TOLD_REST_S, TOLD_REASON = 2.0, 120
+"""A rest that is longer is told to whoever watches, with so many characters of its reason."""
 
 
 @dataclass(slots=True)
@@ -71,11 +71,13 @@ class Progress:
         if self.waiting:
             parts.append(f"waiting for {self.waiting}")
         if (rest_s := self.rest_until - time.monotonic()) > TOLD_REST_S:
-            ends = datetime.now().astimezone() + timedelta(seconds=rest_s)
-            parts.append(f"waiting until {ends:%H:%M:%S}: {self.rest}")
+            now = datetime.now().astimezone()
+            ends = now + timedelta(seconds=rest_s)
+            day = "" if ends.date() == now.date() else f"{ends:%A} "
+            parts.append(f"waiting until {day}{ends:%H:%M:%S}: {self.rest[:TOLD_REASON]}")
         if self.rate:
             parts.append(f"{self.rate:.1f}/s")
-        if self.eta_s:
+        if self.eta_s and rest_s <= TOLD_REST_S:
             parts.append(f"{timedelta(seconds=round(self.eta_s))} left")
         if self.lanes or self.in_flight:
             parts.append(f"{self.in_flight} calls under way")

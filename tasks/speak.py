@@ -32,6 +32,7 @@ from tasks.verify import check_pace, measure
 
 PATIENCE_S = 600.0
 """After so long without one good answer the provider is down, and the run had better be started again later."""
+ASK_AGAIN_S = 15.0
 LONG_REST_S = 60.0
 """After it, what failed before tells nothing."""
 
@@ -95,6 +96,7 @@ async def _lease(unit: Unit, tag: str, speaker: Speaker) -> Lease | None:
     """A key for a call; None where there is none for a while. Raises RunFailed where that is too long."""
     lease = await speaker.callers.lease(unit.chunk.text, speaker.voice, tag)
     if isinstance(lease, Lease):
+        speaker.progress.rest_until = 0.0
         return lease
     if time.monotonic() + lease.seconds > speaker.deadline:
         raise RunFailed(
@@ -103,8 +105,9 @@ async def _lease(unit: Unit, tag: str, speaker: Speaker) -> Lease | None:
         )
     if lease.seconds > LONG_REST_S:
         speaker.progress.failing_since = None
-    speaker.permits.rest(tag, lease.seconds)
-    speaker.progress.resting(speaker.permits.rest_s, lease.reason)
+    speaker.permits.rest(tag, min(lease.seconds, ASK_AGAIN_S))  # a key may be added or mended meanwhile
+    if speaker.permits.rest_s:
+        speaker.progress.resting(lease.seconds, lease.reason)
     return None
 
 
@@ -116,23 +119,28 @@ async def _call(text: str, lease: Lease, tag: str, speaker: Speaker) -> Clip:
             progress.first_call = progress.first_call or time.monotonic()
             progress.calls += 1
             progress.in_flight += 1
-            audio = await _answer(text, lease, call, speaker)
+            audio, trouble = await _answer(text, lease, call, speaker)
         finally:
             progress.in_flight -= 1
             speaker.permits.give(tag)
         clip = await asyncio.to_thread(_accept, text, audio, speaker, call.latency_s, lease.key)
-        progress.failing_since = None
-        return clip
+    progress.failing_since = None
+    if trouble:
+        raise trouble
+    return clip
 
 
-async def _answer(text: str, lease: Lease, call: Call, speaker: Speaker) -> Audio:
-    """The provider's answer, with the key's account settled."""
-    callers, settled = speaker.callers, False
+async def _answer(text: str, lease: Lease, call: Call, speaker: Speaker) -> tuple[Audio, RunFailed | None]:
+    """The provider's answer, and what kept its key from being settled: the speech is paid for, and kept first."""
+    callers, settled, trouble = speaker.callers, False, None
     try:
         audio = await lease.provider.synthesise(text, speaker.voice)
         call.answered(audio)
         settled = True
-        await callers.settle(lease, None, in_flight=audio.in_flight, cost_usd=call.cost_usd(audio.usage))
+        try:
+            await callers.settle(lease, None, in_flight=audio.in_flight, cost_usd=call.cost_usd(audio.usage))
+        except RunFailed as error:
+            trouble = error
     except CallFailed as error:
         settled = True
         cost_usd = 0.0 if error.billed is Billed.NO else call.cost_usd(error.usage)
@@ -141,7 +149,7 @@ async def _answer(text: str, lease: Lease, call: Call, speaker: Speaker) -> Audi
     finally:
         if not settled:
             await callers.give_back(lease)
-    return audio
+    return audio, trouble
 
 
 def _check_alive(error: CallFailed, speaker: Speaker) -> None:

@@ -277,7 +277,7 @@ async def test_a_rotated_key_is_used_at_once(emulator: Emulator, monkeypatch: py
         await ApiKey.adelete(name)
         await call(callers)
         assert [entry["key"] for entry in emulator.ledger()] == ["account-1#1", "account-2#1", "account-3#1"]
-        [left], [tag] = await stored_keys(), [plan.tag for plan in await callers.plans()]
+        [left], [tag] = await stored_keys(), await callers.slots()
         await made("test-key-3", enabled=False).asave(left, overwrite=True)
         with pytest.raises(RunFailed, match="switched off"):
             await callers.lease("More.", Voice("cartesia"), tag)
@@ -329,11 +329,11 @@ async def test_a_plan_that_is_saturated(emulator: Emulator) -> None:
     await keep(made("test-key-1", provider="gemini", per_day=1))
     async with run_of("gemini", emulator) as (callers, events):
         voice = await call(callers)
-        [plan] = await callers.plans()
+        [tag] = await callers.slots()
         for _ in range(3):
-            assert isinstance(await callers.lease("More.", voice, plan.tag), Rest)
+            assert isinstance(await callers.lease("More.", voice, tag), Rest)
         [told] = [event for event in events if event.kind == "saturated"]
-    assert (told.subject, told.provider) == (plan.tag, "gemini")
+    assert (told.subject, told.provider) == (tag, "gemini")
     assert told.until > time.time() + 60
     async with opened_store() as store:
         assert told in await store.events("gemini")
@@ -389,8 +389,8 @@ async def run_of(provider: str, emulator: Emulator) -> AsyncIterator[tuple[Keyri
 async def call(callers: Keyring) -> Voice:
     """One paid call, as a run makes it."""
     voice, _ = await callers.resolve(Voice(callers.name, language="en"))
-    [plan] = await callers.plans()
-    lease = await callers.lease("Good morning.", voice, plan.tag)
+    [tag] = await callers.slots()
+    lease = await callers.lease("Good morning.", voice, tag)
     assert isinstance(lease, Lease)
     await lease.provider.synthesise("Good morning.", voice)
     await callers.settle(lease, None)

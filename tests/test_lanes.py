@@ -27,7 +27,7 @@ async def speak_in_lanes(
     chunks: list[Chunk], provider: Scripted, shelf: Shelf, lanes: int, progress: Progress
 ) -> list[Take]:
     found = find_on_shelf(chunks, VOICE, shelf)
-    lines = [Line(provider.plan, provider.plan.in_flight, lanes)]
+    lines = [Line(provider.plan.tag, provider.plan.in_flight, lanes)]
     async with opened_store() as store, open_lanes(lines, store, progress) as permits:
         return await synthesise_chunks(chunks, found, speaker_of(provider, shelf, permits, progress, lanes))
 
@@ -101,7 +101,7 @@ async def test_a_body_that_fails_gives_its_own_error_and_its_slots_back() -> Non
 
     @flow(name="failing")
     async def failing() -> None:
-        async with opened_store() as store, open_lanes([Line(provider.plan, 2, 2)], store, Progress()) as permits:
+        async with opened_store() as store, open_lanes([Line(provider.plan.tag, 2, 2)], store, Progress()) as permits:
             await permits.take()
             raise ZeroDivisionError
 
@@ -142,7 +142,7 @@ async def test_what_failed_whole_is_said_in_pieces(shelf: Shelf) -> None:
 
     @flow(name="retry-test")
     async def speak_and_retry() -> list[Take]:
-        async with opened_store() as store, open_lanes([Line(provider.plan, 2, 1)], store, Progress()) as permits:
+        async with opened_store() as store, open_lanes([Line(provider.plan.tag, 2, 1)], store, Progress()) as permits:
             speaker = speaker_of(provider, shelf, permits)
             return await retry(await synthesise_chunks(chunks_of(text), {}, speaker), "en", speaker)
 
@@ -156,7 +156,7 @@ async def test_what_failed_whole_is_said_in_pieces(shelf: Shelf) -> None:
 
 @flow(name="retry-test")
 async def spoken_and_retried(provider: Scripted, shelf: Shelf, text: str) -> list[Take]:
-    async with opened_store() as store, open_lanes([Line(provider.plan, 2, 2)], store, Progress()) as permits:
+    async with opened_store() as store, open_lanes([Line(provider.plan.tag, 2, 2)], store, Progress()) as permits:
         speaker = speaker_of(provider, shelf, permits)
         return await retry(await synthesise_chunks(chunks_of(text), {}, speaker), "en", speaker)
 
@@ -238,8 +238,8 @@ def test_task_runs_stay_few() -> None:
 
 def test_what_a_run_wants_of_its_plans() -> None:
     """Slots for every account of every plan, no more than there is work, and no more than the workers named."""
-    free, pro = Plan("cartesia", "free", 2), Plan("cartesia", "pro", 3)
-    assert lines_of({free: 2, pro: 1}, 100, 0) == [Line(free, 4, 4), Line(pro, 3, 3)]
-    assert lines_of({free: 2, pro: 1}, 5, 0) == [Line(free, 4, 4), Line(pro, 3, 1)]
-    assert lines_of({free: 2, pro: 1}, 100, 3) == [Line(free, 4, 3)]
-    assert lines_of({free: 2, pro: 1}, 0, 0) == []
+    slots = {"cartesia:free": 4, "cartesia:pro": 3}
+    assert lines_of(slots, 100, 0) == [Line("cartesia:free", 4, 4), Line("cartesia:pro", 3, 3)]
+    assert lines_of(slots, 5, 0) == [Line("cartesia:free", 4, 4), Line("cartesia:pro", 3, 1)]
+    assert lines_of(slots, 100, 3) == [Line("cartesia:free", 4, 3)]
+    assert lines_of(slots, 0, 0) == []
