@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from blocks.callers import Alone, Lease
 from blocks.speech import (
     AccountExhausted,
     Audio,
@@ -27,7 +28,7 @@ from tasks.clips import Clip, Failure, Shelf
 from tasks.progress import Progress
 from tasks.speak import speak
 from tasks.turns import Permits
-from tests.scripted import Scripted, chunks_of, fails_until, speak_alone, speaker_of, spoken
+from tests.scripted import VOICE, Scripted, chunks_of, fails_until, speak_alone, speaker_of, spoken
 
 UNIT = Unit(chunks_of("Here is one sentence to say.")[0])
 
@@ -144,3 +145,21 @@ async def test_a_wrong_voice_ends_the_run_at_its_first_proof(shelf: Shelf) -> No
     with pytest.raises(BadVoice):
         await speak_alone(provider, shelf)
     assert len(provider.calls) == 1
+
+
+class Lost(Alone):
+    """Its state is lost when a call has ended well."""
+
+    async def settle(self, _: Lease, _error: CallFailed | None, /, **_told: object) -> None:
+        raise RunFailed("the state of the keys is lost")
+
+
+async def test_paid_speech_is_kept_when_the_state_is_lost(shelf: Shelf) -> None:
+    """The run ends, but not before the speech that was paid for stands on the shelf, and in the ledger as good."""
+    provider = Scripted()
+    speaker = speaker_of(provider, shelf, Permits({provider.plan.tag: 1}))
+    speaker = replace(speaker, callers=Lost(provider))
+    with pytest.raises(RunFailed, match="lost"):
+        await speak(UNIT, speaker)
+    assert shelf.find(UNIT.chunk.text, VOICE)
+    assert [entry.status for entry in speaker.ledger.entries] == ["ok"]
