@@ -16,7 +16,9 @@ from tasks.synthesise import find_on_shelf, synthesise_chunks
 ROUNDS = 5
 """Halvings: what is left of a 600-character chunk is then about the size of a clause."""
 DEAR_ROUNDS = 2
-"""Of what may have been billed, and of what is said again whole."""
+"""Halvings of what was billed."""
+WHOLE_ROUNDS = 3
+"""How often a text is said again for which a provider or a network failed, while others go well."""
 TEXTS_FAULT = {"BadText", "Refused", "NotSpeech", "EngineFailed"}
 """What may go better in pieces; a provider or a network that fails does so with any text."""
 CHEAP = TEXTS_FAULT - {"NotSpeech"}
@@ -45,7 +47,7 @@ async def _round(said: list[list[Take]], language: str, speaker: Speaker, again:
     cuts: dict[Chunk, Sequence[Chunk]] = {}
     for chunk, fault in {take.chunk: _fault(take) for takes in said for take in takes if _fault(take)}.items():
         cut = smaller(chunk, speaker.provider.limits, language) if fault in TEXTS_FAULT else [chunk]
-        whole_is_worth_it = not again or (fault not in TEXTS_FAULT and again < DEAR_ROUNDS)
+        whole_is_worth_it = not again or (fault not in TEXTS_FAULT and again < WHOLE_ROUNDS)
         if whole_is_worth_it or (len(cut) > 1 and (fault in CHEAP or again < DEAR_ROUNDS)):
             cuts[chunk] = cut
     pieces = [piece for cut in cuts.values() for piece in cut]

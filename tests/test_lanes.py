@@ -174,7 +174,7 @@ async def test_a_provider_that_is_down_is_no_reason_to_cut(shelf: Shelf, monkeyp
     provider = Scripted(script=script)
     [take] = await spoken_and_retried(provider, shelf, LONG)
     assert isinstance(take.outcome, Failure)
-    assert provider.calls == [LONG] * 12
+    assert provider.calls == [LONG] * 16
     assert shelf.pieces(LONG, VOICE) is None
 
 
