@@ -1,5 +1,6 @@
 """A second pass over what failed, in smaller pieces: a text that broke the engine whole often goes well in halves."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,10 +16,10 @@ from tasks.synthesise import find_on_shelf, synthesise_chunks
 
 ROUNDS = 5
 """Halvings: what is left of a 600-character chunk is then about the size of a clause."""
-DEAR_ROUNDS = 2
+DEAR_ROUNDS = 1
 """Halvings of what was billed."""
-WHOLE_ROUNDS = 3
-"""How often a text is said again for which a provider or a network failed, while others go well."""
+PASSES, ANOTHERS_PASSES = 2, 4
+"""How often the same text is asked for, a few calls each time: where it is at fault, and where it is not."""
 TEXTS_FAULT = {"BadText", "Refused", "NotSpeech", "EngineFailed"}
 """What may go better in pieces; a provider or a network that fails does so with any text."""
 CHEAP = TEXTS_FAULT - {"NotSpeech"}
@@ -32,8 +33,9 @@ async def retry(takes: Sequence[Take], language: str, speaker: Speaker) -> list[
     failed for good.
     """
     said = [[take] for take in takes]
+    passes = Counter({take.chunk: 1 for take in takes})
     for again in range(ROUNDS):
-        said, went_on = await _round(said, language, speaker, again)
+        said, went_on = await _round(said, language, speaker, passes, dear=again < DEAR_ROUNDS)
         if not went_on:
             break
     for take, pieces in zip(takes, said, strict=True):
@@ -42,14 +44,17 @@ async def retry(takes: Sequence[Take], language: str, speaker: Speaker) -> list[
     return [piece for pieces in said for piece in pieces]
 
 
-async def _round(said: list[list[Take]], language: str, speaker: Speaker, again: int) -> tuple[list[list[Take]], bool]:
+async def _round(
+    said: list[list[Take]], language: str, speaker: Speaker, passes: Counter[Chunk], *, dear: bool
+) -> tuple[list[list[Take]], bool]:
     """Say what failed once more, most of it in smaller pieces; and whether there was anything to say."""
     cuts: dict[Chunk, Sequence[Chunk]] = {}
     for chunk, fault in {take.chunk: _fault(take) for takes in said for take in takes if _fault(take)}.items():
-        cut = smaller(chunk, speaker.provider.limits, language) if fault in TEXTS_FAULT else [chunk]
-        whole_is_worth_it = not again or (fault not in TEXTS_FAULT and again < WHOLE_ROUNDS)
-        if whole_is_worth_it or (len(cut) > 1 and (fault in CHEAP or again < DEAR_ROUNDS)):
+        to_cut = fault in CHEAP or (fault in TEXTS_FAULT and dear)
+        cut = smaller(chunk, speaker.provider.limits, language) if to_cut else (chunk,)
+        if len(cut) > 1 or passes[chunk] < (PASSES if fault in TEXTS_FAULT else ANOTHERS_PASSES):
             cuts[chunk] = cut
+            passes.update(set(cut))
     pieces = [piece for cut in cuts.values() for piece in cut]
     if not pieces:
         return said, False
