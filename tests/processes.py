@@ -24,6 +24,14 @@ def gone(pids: list[int], within_s: float) -> bool:
     return True
 
 
+def command_of(pid: int) -> str:
+    """Its command line; empty for one that is no more."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def _table() -> dict[int, tuple[int, str]]:
     rows = {}
     for entry in Path("/proc").glob("[1-9]*"):

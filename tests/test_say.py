@@ -16,7 +16,7 @@ from blocks.providers import open_provider, say
 from blocks.providers.say import Say
 from blocks.speech import BadInput, BadVoice, CallFailed, EngineFailed, NotSpeech, Voice
 from tests import stand_in_say
-from tests.processes import children, descendants, gone
+from tests.processes import children, command_of, descendants, gone
 
 SENTENCE = "It was the best of times, it was the worst of times."
 
@@ -49,7 +49,7 @@ async def speaking(provider: Say) -> tuple["asyncio.Task[object]", list[int]]:
             await asyncio.sleep(0.01)
             # The voice has spoken by then, and a child sleeps where there is one.
             mine = [pid for pid in descendants(os.getpid()) if pid not in before]
-            if mine and not any(b"espeak_worker" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in mine):
+            if mine and not any("espeak_worker" in command_of(pid) for pid in mine):
                 await asyncio.sleep(0.3)
                 return call, [pid for pid in descendants(os.getpid()) if pid not in before]
 
