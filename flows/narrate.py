@@ -137,7 +137,16 @@ async def narrate(
             if timeline
             else None
         )
-        settings = {"format": format, "loudness": loudness, "workers": workers, "suspects": suspects, "fresh": fresh}
+        settings: dict[str, str | float | bool] = {
+            "format": format,
+            "loudness": loudness,
+            "workers": workers,
+            "plan": plan,
+            "deadline": deadline,
+            "fallback": fallback,
+            "suspects": suspects,
+            "fresh": fresh,
+        }
         run = Run(str(flow_run.id), settings, progress.calls, progress.retries, ledger)
         written = manifest(sealed(document), chosen, sealed(takes), sealed(timeline), sealed(sound), run, target)
         await publish_units(takes, str(written.csv))

@@ -22,7 +22,7 @@ ATTEMPTS = 4
 """Failing calls that a chunk may cost in one pass."""
 ATTEMPTS_ON = {BadText: 1, Refused: 1, NotSpeech: 2, Unanswered: 2}
 """The same text asked again seldom goes better (the retry stage has smaller pieces to offer); what may have been billed
-is asked for once more at most."""
+is asked for once more in a pass, and the retry stage counts the passes."""
 ANOTHERS_FAULT = (RateLimited, BadKey, Forbidden, AccountExhausted)
 """Of the key or the account: another one may say the text, or this one later, and whoever chooses keys sees to that."""
 BACKOFF_S, BACKOFF_CAP_S = 0.5, 8.0

@@ -103,7 +103,9 @@ async def test_a_run_goes_on_in_another_voice(
     marked = table["flags"].fillna("") == "in another voice"
     assert list(marked) == list(table["provider"] == "piper")
     assert all(table.groupby("segment")["provider"].nunique() == 1)
-    assert json.loads(Path(recording.manifest_json).read_text())["conservation"]["equal"]
+    facts = json.loads(Path(recording.manifest_json).read_text())
+    assert facts["conservation"]["equal"]
+    assert facts["settings"]["fallback"].startswith("piper=")
 
 
 @pytest.mark.usefixtures("prefect_server")
