@@ -142,8 +142,8 @@ def _run_flow(source: str, options: dict[str, Any]) -> "Recording":
 
 
 def _preview(source: str, wanted: Voice, server: str, plan: str, *, fresh: bool) -> "Preview":
-    from tasks.clips import Shelf
     from tasks.preview import preview
+    from tasks.shelf import Shelf
 
     async def look() -> "Preview":
         async with opened_store() as store, keyring.opened(wanted.provider, server, plan, store) as callers:

@@ -22,7 +22,7 @@ from blocks.key_health import Store, opened_store
 from blocks.speech import BadInput, RunFailed, Voice
 from tasks.artifacts import publish_units, published
 from tasks.chunk import chunk, conserve
-from tasks.clips import Clip, Failure, Shelf, Take
+from tasks.clips import Clip, Failure, Take
 from tasks.document import Chunk, Document
 from tasks.durations import seconds
 from tasks.encode import Labels
@@ -38,6 +38,7 @@ from tasks.recording import Incomplete, Recording, recorded
 from tasks.retake import Policy, doubtful, retake
 from tasks.retry import find_known, retry
 from tasks.script import check_script
+from tasks.shelf import Shelf
 from tasks.source import name_of
 from tasks.speak import Speaker
 from tasks.synthesise import synthesise_chunks

@@ -15,8 +15,8 @@ import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from blocks import storage
 from blocks.speech import BadInput, Voice
+from blocks.storage import folder
 from tasks.clips import Clip, Take
 from tasks.document import Document, fingerprint
 from tasks.ledger import Ledger
@@ -179,7 +179,7 @@ def _cues(table: pd.DataFrame) -> Iterator[Cue]:
 
 def _write(path: Path, text: str) -> None:
     # A file name that is not UTF-8 reaches us as lone surrogates; `\\udcff` is what JSON writes for one, too.
-    storage.replace(path, text.encode(errors="backslashreplace"))
+    folder.replace(path, text.encode(errors="backslashreplace"))
 
 
 manifest = task(name="manifest", cache_policy=NO_CACHE, persist_result=False)(write_manifest)

@@ -6,12 +6,12 @@ from blocks.callers import Callers
 from blocks.prices import price_of
 from blocks.speech import Voice
 from tasks.chunk import chunk_document
-from tasks.clips import Shelf
 from tasks.document import Document
 from tasks.pace import expected_s
 from tasks.parse import read_document
 from tasks.retry import find_known
 from tasks.script import check_script
+from tasks.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.speech import Voice
 from tasks.chunk import smaller
-from tasks.clips import Clip, Failure, Shelf, Take
+from tasks.clips import Clip, Failure, Take
 from tasks.document import Chunk
+from tasks.shelf import Shelf
 from tasks.speak import Speaker
 from tasks.synthesise import find_on_shelf, synthesise_chunks
 

@@ -24,9 +24,10 @@ from blocks.speech import (
 )
 from tasks.attempts import Unit, after
 from tasks.backlog import Backlog
-from tasks.clips import Clip, Shelf, Take
+from tasks.clips import Clip, Take
 from tasks.ledger import Call, Ledger
 from tasks.progress import Progress
+from tasks.shelf import Shelf
 from tasks.turns import Permits
 from tasks.verify import check_pace, measure
 

@@ -13,8 +13,9 @@ from prefect.context import TaskRunContext
 from blocks.speech import BadInput, RunFailed, SpeechError, Voice
 from tasks.attempts import Unit
 from tasks.backlog import Backlog
-from tasks.clips import Clip, Failure, Shelf, Take
+from tasks.clips import Clip, Failure, Take
 from tasks.document import Chunk
+from tasks.shelf import Shelf
 from tasks.speak import Speaker, speak
 
 TASK_RUNS, TASK_RUNS_PER_S = 2000, 5

@@ -13,10 +13,11 @@ from blocks.callers import Alone
 from blocks.plans import Plan
 from blocks.speech import Audio, Limits, Offer, Voice
 from tasks.attempts import Unit
-from tasks.clips import Clip, Failure, Shelf
+from tasks.clips import Clip, Failure
 from tasks.document import Boundary, Chunk
 from tasks.ledger import Ledger
 from tasks.progress import Progress
+from tasks.shelf import Shelf
 from tasks.speak import Speaker, speak
 from tasks.turns import Permits
 

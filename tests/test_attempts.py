@@ -24,8 +24,9 @@ from blocks.speech import (
     RunFailed,
 )
 from tasks.attempts import Unit, after
-from tasks.clips import Clip, Failure, Shelf
+from tasks.clips import Clip, Failure
 from tasks.progress import Progress
+from tasks.shelf import Shelf
 from tasks.speak import speak
 from tasks.turns import Permits
 from tests.scripted import VOICE, Scripted, chunks_of, fails_until, speak_alone, speaker_of, spoken

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.speech import Audio, RunFailed, Voice
-from tasks.clips import Clip, Shelf
+from tasks.clips import Clip
+from tasks.shelf import Shelf
 
 VOICE = Voice("espeak", "en-us", "en-us")
 AUDIO = Audio(b"RIFF and so on", "wav")

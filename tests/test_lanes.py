@@ -11,11 +11,12 @@ from prefect.client.orchestration import get_client
 from blocks.key_health import opened_store
 from blocks.plans import Plan
 from blocks.speech import AccountExhausted, Audio, BadText, ProviderFailed, RunFailed
-from tasks.clips import Clip, Failure, Shelf, Take
+from tasks.clips import Clip, Failure, Take
 from tasks.document import Chunk
 from tasks.lanes import Line, lines_of, open_lanes
 from tasks.progress import Progress
 from tasks.retry import retry
+from tasks.shelf import Shelf
 from tasks.synthesise import find_on_shelf, group_size, synthesise_chunks
 from tests.scripted import VOICE, Scripted, chunks_of, sentences, speaker_of
 

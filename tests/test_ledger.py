@@ -149,7 +149,8 @@ async def test_calls_are_in_the_ledger_before_they_are_made(tmp_path: Path) -> N
             raise CallFailed("odd")
         return Audio(spoken(text), "wav")
 
-    from tasks.clips import Clip, Shelf
+    from tasks.clips import Clip
+    from tasks.shelf import Shelf
 
     clip = await speak_alone(Scripted(script=script), Shelf(tmp_path / "shelf"))
     assert isinstance(clip, Clip)

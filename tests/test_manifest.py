@@ -15,8 +15,8 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocks import storage
 from blocks.speech import RunFailed
+from blocks.storage import folder
 from tasks.clips import Failure
 from tasks.document import Omission
 from tasks.manifest import write_manifest
@@ -150,12 +150,12 @@ def full_disk(limit: int) -> Iterator[None]:
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     """When the disk is full, the file of the last run stands, nothing lies beside it, and one line says what to do."""
     target = tmp_path / ("x" * 250 + ".csv")
-    storage.replace(target, b"old")
+    folder.replace(target, b"old")
     with (
         full_disk(10_000),
         pytest.raises(RunFailed, match=r"^cannot write .*csv: File too large\. Make room") as caught,
     ):
-        storage.replace(target, b"new" * 10_000)
+        folder.replace(target, b"new" * 10_000)
     assert "\n" not in str(caught.value)
     assert [target] == list(tmp_path.iterdir())
     assert target.read_bytes() == b"old"
@@ -165,7 +165,7 @@ def test_a_place_that_is_no_folder_is_named(tmp_path: Path) -> None:
     """An output folder that cannot be one is a one-line error, not a traceback."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RunFailed, match=r"^cannot write .*file/book\.srt: "):
-        storage.replace(tmp_path / "file" / "book.srt", b"")
+        folder.replace(tmp_path / "file" / "book.srt", b"")
 
 
 def test_the_srt_says_what_is_said_when(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from prefect import flow
 
 from blocks.speech import AccountExhausted, Audio, ProviderFailed
-from tasks.clips import Clip, Failure, Shelf, Take
+from tasks.clips import Clip, Failure, Take
 from tasks.pace import spoken_length
 from tasks.pitch import pitch_hz
 from tasks.progress import Progress
 from tasks.retake import Policy, doubtful, retake
+from tasks.shelf import Shelf
 from tasks.suspects import LEAST, suspects
 from tasks.turns import Permits
 from tests.scripted import VOICE, Scripted, chunks_of, sentences, speaker_of, spoken

@@ -1,0 +1,96 @@
+"""Where sources, clips, results and recordings are kept: a folder, or a bucket that speaks S3.
+
+One face over both. A file appears under its name whole or not at all, and what stood there stays until then. All of it
+blocks: call it from a thread where an event loop runs.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import platformdirs
+
+from blocks.speech import RunFailed
+
+
+class StorageFailed(RunFailed):
+    """The disk is full, or the store does not answer: what is paid for is kept elsewhere, and the run stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that stands in a storage."""
+
+    name: str
+    """Relative to the storage's address, with `/`."""
+    bytes: int
+    modified: float
+    """By the clock of the storage, seconds since 1970."""
+    tag: str
+    """Another one for other content, or for the same written again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a bucket is reached, as far as the usual AWS environment shall not tell."""
+
+    endpoint_url: str = ""
+    region: str = ""
+    key_id: str = ""
+    secret: str = ""
+
+    def __repr__(self) -> str:
+        return f"Access({self.endpoint_url or 'the usual endpoint'}, {'own' if self.secret else 'no'} credentials)"
+
+
+class Storage(Protocol):
+    """Files by name under one address. Names are relative, with `/`; one that leads outside raises BadInput.
+
+    What the store itself fails at raises StorageFailed.
+    """
+
+    @property
+    def address(self) -> str:
+        """An absolute path, or `s3://bucket/prefix`; without a slash at its end."""
+
+    def place(self, name: str) -> str:
+        """The path or URI of a file, whether it stands there or not."""
+
+    def read(self, name: str) -> bytes:
+        """Raises FileNotFoundError."""
+
+    def read_many(self, names: Iterable[str]) -> Mapping[str, bytes]:
+        """Those that are there, many at one time where that is faster."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put the data under this name, and make it last."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Put it there if nothing stands there; whether it did. A mark that need not survive a power cut.
+
+        A server that knows no conditional writes overwrites: nobody's safety may hang on it alone.
+        """
+
+    def upload(self, name: str, path: Path) -> None:
+        """Put a finished file of this machine under this name; nothing of it is seen before all of it."""
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """The files whose names begin so, in any order, with no request for each."""
+
+    def delete(self, names: Iterable[str]) -> None:
+        """What is not there is no error."""
+
+    def check(self) -> None:
+        """Write, read back, list and delete a small file. Raises BadInput that says what to do about it."""
+
+
+def home() -> Path:
+    """Where this application keeps its state between runs: `SPEECH_HOME`, or a per-user data folder."""
+    named = os.environ.get("SPEECH_HOME")
+    return Path(named).expanduser().absolute() if named else platformdirs.user_data_path("speech-flows")
+
+
+def is_remote(address: str) -> bool:
+    return "://" in address

@@ -1,0 +1,162 @@
+"""Files in a folder of this machine, or of one that is mounted here."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from blocks.speech import BadInput
+from blocks.storage import Entry, StorageFailed
+
+HIDDEN = ".tmp"
+
+
+class Folder:
+    """`Storage` over a folder; it is made when something is put there."""
+
+    def __init__(self, address: str | Path) -> None:
+        self.root = Path(address).expanduser().absolute()
+
+    @property
+    def address(self) -> str:
+        return str(self.root)
+
+    def place(self, name: str) -> str:
+        return str(self.path(name))
+
+    def path(self, name: str) -> Path:
+        """Where a name stands. Raises BadInput for one that leads outside, by `..` or by a link."""
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+            raise BadInput(f"{name!r} leads out of {self.root}: name a file in it")
+        path = self.root.joinpath(*parts)
+        if len(parts) > 1 and not path.parent.resolve().is_relative_to(self.root.resolve()):
+            raise BadInput(f"{name!r} leads out of {self.root} by a link: remove the link, or choose another folder")
+        return path
+
+    def read(self, name: str) -> bytes:
+        path = self.path(name)
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(path) from None
+        except OSError as error:
+            raise StorageFailed(f"cannot read {path}: {error.strerror}") from error
+
+    def read_many(self, names: Iterable[str]) -> Mapping[str, bytes]:
+        found = {}
+        for name in names:
+            with suppress(FileNotFoundError):
+                found[name] = self.read(name)
+        return found
+
+    def write(self, name: str, data: bytes) -> None:
+        replace(self.path(name), data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        path = self.path(name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise _unwritten(path, error) from error
+        return True
+
+    def upload(self, name: str, path: Path) -> None:
+        target = self.path(name)
+        hidden = target.parent / f".{uuid4().hex}{HIDDEN}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with path.open("rb") as source, hidden.open("xb") as file:
+                    while block := source.read(1 << 20):
+                        file.write(block)
+                    file.flush()
+                    os.fsync(file.fileno())
+                hidden.replace(target)
+            finally:
+                hidden.unlink(missing_ok=True)
+            _sync_folder(target.parent)
+        except OSError as error:
+            raise _unwritten(target, error) from error
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        try:
+            yield from self._below(self.root, "", prefix)
+        except OSError as error:
+            raise StorageFailed(f"cannot list {self.root}: {error.strerror}") from error
+
+    def _below(self, folder: Path, path: str, prefix: str) -> Iterator[Entry]:
+        with suppress(FileNotFoundError), os.scandir(folder) as found:
+            for item in found:
+                name = f"{path}{item.name}"
+                if item.is_dir(follow_symlinks=False):
+                    inside = f"{name}/"
+                    if inside.startswith(prefix) or prefix.startswith(inside):
+                        yield from self._below(folder / item.name, inside, prefix)
+                elif name.startswith(prefix) and not item.name.endswith(HIDDEN):
+                    with suppress(FileNotFoundError):  # somebody deleted it meanwhile
+                        facts = item.stat()
+                        yield Entry(name, facts.st_size, facts.st_mtime, f"{facts.st_mtime_ns}-{facts.st_ino}")
+
+    def delete(self, names: Iterable[str]) -> None:
+        for name in names:
+            path = self.path(name)
+            try:
+                path.unlink(missing_ok=True)
+            except NotADirectoryError:
+                pass
+            except OSError as error:
+                raise StorageFailed(f"cannot delete {path}: {error.strerror}") from error
+
+    def check(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as file:
+                file.write(b"speech")
+            next(os.scandir(self.root), None)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise BadInput(f"cannot write into {self.root}: {reason}; name another folder") from error
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put the data under this name; until it is all on the disk, what stood there stays. Raises StorageFailed."""
+    # A name of its own: with `<name>.tmp` a long name would no longer fit the file system's 255 bytes.
+    temporary = path.parent / f".{uuid4().hex}{HIDDEN}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> StorageFailed:
+    return StorageFailed(
+        f"cannot write {path}: {error.strerror}. Make room or choose another folder, "
+        "then run the same command again: finished speech is kept"
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in it survive a power cut."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
