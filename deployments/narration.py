@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from blocks import keyring, storage
 from blocks.key_health import opened_store
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from tasks.recording import Recording
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What one source came to, for people and for programs."""
@@ -27,6 +31,8 @@ class Answer:
     lines: tuple[str, ...]
     facts: dict[str, Any]
     error: str = ""
+    gaps: int = 0
+    """Chunks that are silence in the recording."""
 
 
 def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) -> Iterator[Answer]:
@@ -39,15 +45,17 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
 
     refuse_equal_names(sources)
     server = connect()
-    if server and asks_blocks(wanted.provider, options["server"]):
+    if server and (asks_blocks(wanted.provider, options["server"]) or any(map(storage.is_remote, sources))):
         server.wait_until_healthy()
     for source in sources:  # a wrong file or voice is refused while the server is still starting
-        _preview(source, wanted, options["server"], options["plan"], fresh=True)
+        _preview(source, wanted, options["server"], options["plan"])
     if server:
         server.wait_until_healthy()
+    # A run may be resumed from another folder.
+    kept = {name: _absolute(options[name]) for name in ("output", "shelf")}
     for source in sources:
         try:
-            recording = _run_flow(source, options)
+            recording = _run_flow(_absolute(source), options | kept)
         except Incomplete as error:
             yield Answer((f"report    {error.recording.report}",), error.recording.as_json(), str(error))
         except SpeechError as error:
@@ -55,15 +63,21 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
                 raise
             yield Answer((), {"source": source, "error": str(error)}, str(error))
         else:
-            yield Answer(tuple(_describe(recording)), recording.as_json())
+            yield Answer(tuple(_describe(recording)), recording.as_json(), gaps=len(recording.failures))
 
 
-def preview_all(sources: Sequence[str], wanted: Voice, server: str, plan: str, *, fresh: bool) -> Iterator[Answer]:
+def _absolute(place: str) -> str:
+    return str(Path(place).expanduser().absolute()) if place and not storage.is_remote(place) else place
+
+
+def preview_all(
+    sources: Sequence[str], wanted: Voice, server: str, plan: str, shelf: str, *, fresh: bool
+) -> Iterator[Answer]:
     """Tell what speaking the sources would take, and call nobody. Raises BadInput."""
     refuse_equal_names(sources)
-    reach_keys(wanted.provider, server)
+    reach_keys(wanted.provider, server, *sources, shelf)
     for source in sources:
-        seen = _preview(source, wanted, server, plan, fresh=fresh)
+        seen = _preview(source, wanted, server, plan, None if fresh else shelf)
         facts = {
             "source": source,
             "voice": seen.voice.name,
@@ -94,9 +108,9 @@ def voices_of(name: str, server: str) -> "tuple[Sequence[Offer], Provider]":
     return asyncio.run(ask())
 
 
-def reach_keys(name: str, server: str) -> None:
-    """Have a Prefect server ready where the keys of a provider are its blocks."""
-    if asks_blocks(name, server):
+def reach_keys(name: str, server: str, *places: str) -> None:
+    """Have a Prefect server ready where the keys of a provider, or of a bucket, are its blocks."""
+    if asks_blocks(name, server) or any(map(storage.is_remote, places)):
         settle_prefect()
         from deployments.server import connect
 
@@ -121,19 +135,24 @@ def refuse_equal_names(sources: Sequence[str]) -> None:
 
 
 def _run_flow(source: str, options: dict[str, Any]) -> "Recording":
+    from flows.narrate import narrate
+
+    return watched(partial(narrate, source, **options), PurePath(source).name)
+
+
+def watched(run: Callable[[], Coroutine[Any, Any, T]], title: str) -> T:
+    """What a run comes to, with its progress on the terminal. Raises KeyboardInterrupt for SIGTERM, too."""
     from prefect.exceptions import TerminationSignal
 
     from deployments.display import shown
-    from flows.narrate import narrate
     from tasks.progress import WATCHED, Progress
 
     progress = Progress()
     WATCHED.set(progress)
     try:
-        with shown(progress, PurePath(source).name):
-            recording: Recording = asyncio.run(narrate(source, **options))
-            return recording
-    except TerminationSignal:  # what Prefect makes of SIGTERM
+        with shown(progress, title):
+            return asyncio.run(run())
+    except (TerminationSignal, asyncio.CancelledError):  # what SIGTERM comes to
         raise KeyboardInterrupt from None
     except BaseExceptionGroup as group:  # or of one that came while a task had its turn
         if group.subgroup((TerminationSignal, KeyboardInterrupt)):
@@ -141,13 +160,16 @@ def _run_flow(source: str, options: dict[str, Any]) -> "Recording":
         raise
 
 
-def _preview(source: str, wanted: Voice, server: str, plan: str, *, fresh: bool) -> "Preview":
+def _preview(source: str, wanted: Voice, server: str, plan: str, shelf: str | None = None) -> "Preview":
+    """Of a run with this shelf; of one that finds nothing where there is none."""
+    from blocks.bucket import source_storage, storage_for
     from tasks.preview import preview
-    from tasks.shelf import Shelf
+    from tasks.shared_shelf import shelf_at
 
     async def look() -> "Preview":
+        place = None if shelf is None else shelf_at(await storage_for(shelf or str(storage.home() / "shelf")))
         async with opened_store() as store, keyring.opened(wanted.provider, server, plan, store) as callers:
-            return await preview(source, wanted, callers, Shelf(storage.home() / "shelf"), fresh=fresh)
+            return await preview(source, wanted, callers, place, await source_storage(source))
 
     return asyncio.run(look())
 
@@ -161,6 +183,12 @@ def _describe(recording: "Recording") -> Iterator[str]:
     yield f"manifest  {recording.manifest_json} and .csv"
     yield f"subtitles {recording.subtitles}"
     yield f"report    {recording.report}"
+    if recording.failures:
+        first = recording.failures[0]
+        yield (
+            f"gaps      {len(recording.failures)} chunks are silence: the first at line {first.line}, {first.reason}; "
+            "the same command tries them again"
+        )
     if recording.flagged:
         yield f"suspect   {recording.flagged} clips stand out from their voice: the report names them, listen to them"
     if told := _cost(recording):

@@ -10,6 +10,9 @@ from deployments.server import SETTINGS, Server
 
 HOURLY = "23 * * * *"
 """Not on the hour, when everybody asks."""
+EVERY_TEN_MINUTES = "*/10 * * * *"
+POLL_S = 2.0
+"""How often scheduled runs are asked for, those too that somebody retries in the UI; Prefect's default is 10 s."""
 
 
 def up(port: int) -> None:
@@ -58,10 +61,14 @@ async def _serve() -> None:
     from blocks.api_key import ApiKey
     from flows.check_keys import check_keys
     from flows.narrate import narrate
+    from flows.prune_runs import prune_runs
 
     await ApiKey.aregister_type_and_schema()  # the UI has a form for a key before there is one
     await aserve(
         await narrate.ato_deployment("narrate", tags=["speech"]),
         await check_keys.ato_deployment("check_keys", tags=["speech"], cron=HOURLY),
+        # Without `older_than` it deletes nobody's recordings.
+        await prune_runs.ato_deployment("prune_runs", tags=["speech"], cron=EVERY_TEN_MINUTES),
+        query_seconds=POLL_S,
         pause_on_shutdown=False,
     )

@@ -15,8 +15,8 @@ from deployments.keys_terminal import keys
 if TYPE_CHECKING:
     from deployments.narration import Answer
 
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes. After 1 and 130 the same command goes on where it stopped."""
+DONE, FAILED, WRONG, GAPS, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes. After 1 and 130 the same command goes on where it stopped; 3 is only met with --allow-gaps."""
 
 app = App(
     name="speech",
@@ -45,6 +45,8 @@ def narrate(
     deadline: str = "",
     fallback: str = "",
     suspects: Literal["keep", "fail"] = "keep",
+    allow_gaps: bool = False,
+    shelf: str = "",
     fresh: bool = False,
     dry_run: bool = False,
     as_json: Annotated[bool, Parameter("--json")] = False,
@@ -56,7 +58,7 @@ def narrate(
     sources
         A .txt or .md file, or a URL (file://, s3://); several are spoken one after another.
     output
-        The folder for the recording and what goes with it.
+        The folder for the recording and what goes with it, or a bucket: s3://bucket/folder.
     audio_format
         The recording's format; all but wav carry chapters.
     provider
@@ -88,6 +90,11 @@ def narrate(
         provider:voice@model=server, where all but the provider may be left out, and they are parted by commas.
     suspects
         What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
+    allow_gaps
+        Make the recording also where a chunk failed for good, with a marked silence in its place; exit code 3.
+    shelf
+        Where finished speech is kept for this run and others, which may share it: a folder, or a bucket as
+        s3://bucket/folder; empty takes this machine's own.
     fresh
         Speak everything anew, also what is on the shelf.
     dry_run
@@ -101,7 +108,7 @@ def narrate(
 
     wanted = Voice(provider, voice, language, model, speed, style)
     if dry_run:
-        return _tell(preview_all(sources, wanted, server, plan, fresh=fresh), as_json=as_json)
+        return _tell(preview_all(sources, wanted, server, plan, shelf, fresh=fresh), as_json=as_json)
     options = {
         "output": output,
         "format": audio_format,
@@ -118,6 +125,8 @@ def narrate(
         "deadline": deadline,
         "fallback": fallback,
         "suspects": suspects,
+        "allow_gaps": allow_gaps,
+        "shelf": shelf,
         "fresh": fresh,
     }
     return _tell(narrate_all(sources, wanted, options), as_json=as_json)
@@ -175,6 +184,8 @@ def _tell(answers: Iterable["Answer"], *, as_json: bool) -> int:
     code, facts = DONE, []
     for answer in answers:
         facts.append(answer.facts)
+        if answer.gaps and code == DONE:
+            code = GAPS
         if answer.error:
             code = FAILED
             _complain(answer.error)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 from prefect import flow
@@ -17,11 +16,14 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.utilities.annotations import opaque
 
-from blocks import keyring, storage
+from blocks import keyring
+from blocks.bucket import source_storage, storage_for
 from blocks.key_health import Store, opened_store
 from blocks.speech import BadInput, RunFailed, Voice
+from blocks.storage import StorageFailed, home
 from tasks.artifacts import publish_units, published
 from tasks.chunk import chunk, conserve
+from tasks.claims import claims_on
 from tasks.clips import Clip, Failure, Take
 from tasks.document import Chunk, Document
 from tasks.durations import seconds
@@ -30,24 +32,33 @@ from tasks.fallback import said_instead, spares, takes_left, unsaid
 from tasks.health import announce, publish_keys
 from tasks.lanes import lines_of, open_lanes
 from tasks.ledger import Ledger
-from tasks.manifest import Run, check_source_stays, manifest
-from tasks.merge import check_target, merge
+from tasks.manifest import Run, manifest
+from tasks.merge import merge
+from tasks.output import files_of, output_of, sent
 from tasks.parse import parse
 from tasks.progress import WATCHED, Progress
 from tasks.recording import Incomplete, Recording, recorded
 from tasks.retake import Policy, doubtful, retake
 from tasks.retry import find_known, retry
 from tasks.script import check_script
-from tasks.shelf import Shelf
+from tasks.shared_shelf import shelf_at
 from tasks.source import name_of
 from tasks.speak import Speaker
-from tasks.synthesise import synthesise_chunks
+from tasks.spend import Spend
+from tasks.stopping import stoppable
+from tasks.synthesise import find_on_shelf, synthesise_chunks
 from tasks.timeline import Timeline, chapters, choose_rate, lay_out
 
 T = TypeVar("T")
+SETTINGS = "format", "loudness", "workers", "plan", "deadline", "fallback", "suspects", "allow_gaps", "shelf", "fresh"
+"""The parameters that the manifest tells besides the source and the voice."""
 
 
-@flow(name="narrate", flow_run_name="narrate {source}", persist_result=True, result_serializer="json")
+def run_name() -> str:
+    return f"narrate {name_of(flow_run.parameters['source']).name}"
+
+
+@flow(name="narrate", flow_run_name=run_name, persist_result=True, result_serializer="json")
 async def narrate(
     source: str,
     output: str = "speech",
@@ -65,13 +76,15 @@ async def narrate(
     deadline: str = "",
     fallback: str = "",
     suspects: Literal["keep", "fail"] = "keep",
+    allow_gaps: bool = False,
+    shelf: str = "",
     fresh: bool = False,
 ) -> Recording:
     """Speak a text or Markdown file, whole, into one recording with its manifest, subtitles and report.
 
     Args:
         source: A .txt or .md file, or a URL (file://, s3://).
-        output: The folder for the recording and what goes with it.
+        output: The folder for the recording and what goes with it, or a bucket: s3://bucket/folder.
         format: The recording's format; all but wav carry chapters.
         provider: Who speaks: espeak on this machine, or a service or server by its kind.
         server: The base URL of the provider's API, where it is not the vendor's own; several of one's own, which speak
@@ -89,6 +102,9 @@ async def narrate(
         fallback: Voices to go on with, in order, where the first will not speak a paragraph; each is written as
             provider:voice@model=server, where all but the provider may be left out, and they are parted by commas.
         suspects: What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
+        allow_gaps: Make the recording also where a chunk failed for good, with a marked silence in its place.
+        shelf: Where finished speech is kept for this run and others, which may share it: a folder, or a bucket as
+            s3://bucket/folder; empty takes this machine's own.
         fresh: Speak everything anew, also what is on the shelf.
 
     Raises:
@@ -96,14 +112,24 @@ async def narrate(
         Incomplete: Some chunks failed for good; all others are kept for the next run.
     """
     started, progress = time.monotonic(), WATCHED.get() or Progress()
-    target = _target(source, output, format)
     _check_options(loudness, workers)
     until = started + seconds(deadline)
-    check_target(target)
-    check_source_stays(source, target)
-    ledger = Ledger(storage.home() / "ledger" / f"{flow_run.id}.jsonl")
-    shelf = Shelf(storage.home() / "shelf")
-    async with opened_store() as store, published(progress), AsyncExitStack() as opened:
+    ledger = Ledger(home() / "ledger" / f"{flow_run.id}.jsonl")
+    out = output_of(source, output, format, await storage_for(output), str(flow_run.id))
+    await asyncio.to_thread(out.check, source)
+
+    def told() -> dict[str, str | float | None]:
+        """What `speech runs` shows of a run besides its progress."""
+        cost_usd = Spend.of(ledger.entries, Voice(provider)).cost_usd
+        return {"source": source, "where": out.place(out.target), "cost_usd": cost_usd}
+
+    async with AsyncExitStack() as opened:
+        opened.enter_context(stoppable())
+        store = await opened.enter_async_context(opened_store())
+        await opened.enter_async_context(published(progress, told))
+        clips = shelf_at(await storage_for(shelf or str(home() / "shelf")))
+        await asyncio.to_thread(clips.check)
+        claims = await opened.enter_async_context(claims_on(clips.storage))
 
         async def speaking(wanted: Voice, server: str) -> Speaker:
             """Somebody who speaks in this voice. Raises BadInput where it is not to be had."""
@@ -111,49 +137,34 @@ async def narrate(
                 keyring.opened(wanted.provider, server, plan if wanted.provider == provider else "", store, announce)
             )
             chosen, maker = await callers.resolve(wanted)
-            return Speaker(maker, chosen, callers, shelf, progress, ledger, fresh, until)
+            return Speaker(maker, chosen, callers, clips, claims, progress, ledger, fresh, until)
 
         progress.stage = "reading"
         speaker = await speaking(Voice(provider, voice, language, model, speed, style), server)
         chosen = speaker.voice
         others = [await speaking(*spare) for spare in spares(fallback, chosen)]
-        document = await parse(source)
+        document = await parse(source, await source_storage(source))
         check_script(document, chosen.language)
         chunks = chunk(sealed(document), speaker.provider.limits, chosen.language)
         get_run_logger().info("%d segments in %d chunks, spoken by %s", len(document.segments), len(chunks), chosen)
         progress.stage = "speaking"
         takes = await _speak(chunks, speaker, store, workers, suspects, patient=bool(others))
-        for other in others:
-            if left := unsaid(document, takes, other.provider.limits, other.voice.language):
-                get_run_logger().warning("%d chunks are said by another voice: %s", len(left), other.voice)
-                progress.begin_anew()
-                said = await _speak(left, other, store, workers, suspects, patient=True)
-                takes = said_instead(takes, said, other.voice)
+        takes = await _said_by_others(document, takes, others, store, workers, suspects)
         conserve(document, [take.chunk for take in takes])
         progress.stage = "merging"
-        whole = not any(isinstance(take.outcome, Failure) for take in takes)
-        timeline = lay_out(takes, choose_rate(takes)) if whole else None
-        sound = (
-            await merge(sealed(takes), sealed(timeline), target, _labels(document, chosen, takes, timeline), loudness)
-            if timeline
-            else None
-        )
-        settings: dict[str, str | float | bool] = {
-            "format": format,
-            "loudness": loudness,
-            "workers": workers,
-            "plan": plan,
-            "deadline": deadline,
-            "fallback": fallback,
-            "suspects": suspects,
-            "fresh": fresh,
-        }
+        timeline, sound = _laid_out(takes, speed, allow_gaps), None
+        if timeline:
+            marks = chapters(document.segments, takes, timeline)
+            labels = Labels(document.title, language=chosen.language, chapters=marks)
+            sound = await merge(sealed(takes), sealed(timeline), out.target, labels, loudness, sealed(clips.read))
+        settings = {name: flow_run.parameters[name] for name in SETTINGS}
         run = Run(str(flow_run.id), settings, progress.calls, progress.retries, ledger)
-        written = manifest(sealed(document), chosen, sealed(takes), sealed(timeline), sealed(sound), run, target)
-        await publish_units(takes, str(written.csv))
+        written = manifest(sealed(document), chosen, sealed(takes), sealed(timeline), sealed(sound), run, out.target)
+        await asyncio.to_thread(sent, out, files_of(written, sound.path if sound else None))
+        await publish_units(takes, out.place(written.csv))
         progress.stage = "done"
-    recording = recorded(written, takes, document, time.monotonic() - started)
-    if recording.failures:
+    recording = recorded(written, out, takes, document, time.monotonic() - started)
+    if recording.failures and not recording.audio:
         raise Incomplete(recording)
     return recording
 
@@ -161,13 +172,6 @@ async def narrate(
 def sealed(value: T) -> T:
     """For a task's argument that holds no futures: Prefect would walk all through it, 2.4 s of CPU for 10,000 takes."""
     return cast("T", opaque(value))
-
-
-def _target(source: str, output: str, suffix: str) -> Path:
-    """The recording's place: the folder, and the source's name without its own suffix. Raises BadInput."""
-    if not output.strip() or "://" in output:
-        raise BadInput(f"output {output!r} is no folder on this machine: name one")
-    return Path(output, f"{name_of(source).stem}.{suffix}").expanduser().absolute()
 
 
 def _check_options(loudness: float, workers: int) -> None:
@@ -185,9 +189,12 @@ async def _speak(
 
     Where nothing goes on, a patient run takes what there is: another voice says the rest.
     """
-    found: dict[str, Clip] = {}
-    if not speaker.fresh:
-        chunks, found = await asyncio.to_thread(find_known, chunks, speaker.voice, speaker.shelf)
+    # A fresh run that goes on after a crash keeps what it has said itself.
+    known = [chunk for chunk in chunks if not speaker.fresh or speaker.ledger.has_said(chunk.text)]
+    if speaker.fresh:
+        found = await asyncio.to_thread(find_on_shelf, known, speaker.voice, speaker.shelf)
+    else:
+        chunks, found = await asyncio.to_thread(find_known, known, speaker.voice, speaker.shelf)
     texts = {chunk.text for chunk in chunks}
     missing = texts - found.keys()
     speaker.progress.total += len(texts)
@@ -203,7 +210,7 @@ async def _speak(
             if doubtful(takes, policy):
                 takes = await retake(sealed(takes), speaker, policy)
         except RunFailed as error:
-            if not patient:
+            if not patient or isinstance(error, StorageFailed):
                 raise
             takes = await asyncio.to_thread(takes_left, chunks, speaker, error)
         finally:
@@ -211,5 +218,22 @@ async def _speak(
     return takes
 
 
-def _labels(document: Document, voice: Voice, takes: Sequence[Take], timeline: Timeline) -> Labels:
-    return Labels(title=document.title, language=voice.language, chapters=chapters(document.segments, takes, timeline))
+async def _said_by_others(
+    document: Document, takes: list[Take], others: Sequence[Speaker], store: Store, workers: int, policy: Policy
+) -> list[Take]:
+    """The takes with each paragraph that is not whole said by the first of the others that says it whole."""
+    for other in others:
+        if left := unsaid(document, takes, other.provider.limits, other.voice.language):
+            get_run_logger().warning("%d chunks are said by another voice: %s", len(left), other.voice)
+            other.progress.begin_anew()
+            said = await _speak(left, other, store, workers, policy, patient=True)
+            takes = said_instead(takes, said, other.voice)
+    return takes
+
+
+def _laid_out(takes: Sequence[Take], speed: float, allow_gaps: bool) -> Timeline | None:
+    """None where no recording is to be made of them: some have failed, or all of them where gaps are allowed."""
+    spoken = [isinstance(take.outcome, Clip) for take in takes]
+    if not all(spoken) and not (allow_gaps and any(spoken)):
+        return None
+    return lay_out(takes, choose_rate(takes), gaps=allow_gaps, speed=speed)

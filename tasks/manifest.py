@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.speech import BadInput, Voice
-from blocks.storage import folder
+from blocks.storage import folder, is_remote
 from tasks.clips import Clip, Take
 from tasks.document import Document, fingerprint
 from tasks.ledger import Ledger
@@ -26,6 +26,9 @@ from tasks.rows import compose_csv, rows
 from tasks.spend import Spend, costs_usd
 from tasks.subtitles import Cue, compose_srt, readable
 from tasks.timeline import Timeline
+
+GAP_MARK = "[not spoken]"
+"""What stands in the subtitles before a text that is silence in the recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +133,11 @@ def _versions() -> dict[str, str]:
     }
 
 
-def check_source_stays(source: str, target: Path) -> None:
+def check_source_stays(source: str, target: Path, place: Callable[[Path], str] = str) -> None:
     """Raises BadInput where the recording or a file beside it would take the source's place."""
     endings = (target.suffix, ".manifest.json", ".manifest.csv", ".srt", ".report.html")
-    own = Path(source).expanduser().absolute()
-    if any(target.with_suffix(ending) == own for ending in endings):
+    own = source if is_remote(source) else str(Path(source).expanduser().absolute())
+    if any(place(target.with_suffix(ending)) == own for ending in endings):
         raise BadInput(f"{source} would be overwritten by what is made of it: choose another --output")
 
 
@@ -173,8 +176,8 @@ def write_manifest(
 
 def _cues(table: pd.DataFrame) -> Iterator[Cue]:
     heard = table[table["start_s"].notna()]
-    for start, end, text in zip(heard["start_s"], heard["end_s"], heard["text"], strict=True):
-        yield from readable(Cue(start, end, text))
+    for start, end, text, status in zip(*(heard[name] for name in ("start_s", "end_s", "text", "status")), strict=True):
+        yield from readable(Cue(start, end, text if status == "ok" else f"{GAP_MARK} {text}"))
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import io
 import warnings
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,9 +16,9 @@ import numpy as np
 import soundfile
 
 from blocks.speech import NotSpeech, RunFailed
-from tasks.clips import Clip, Take
+from tasks.clips import Clip, Failure, Take
 from tasks.ffmpeg import DiskFull
-from tasks.timeline import Timeline, describe, spoken
+from tasks.timeline import Placement, Timeline, check_spoken, describe
 
 Samples = np.ndarray[Any, np.dtype[np.int16]]
 
@@ -26,55 +26,82 @@ FADE_S = 0.005
 """Speech cut at a sample that is not zero clicks; a fade this short takes the click and nothing that is heard."""
 
 
-def write_master(takes: Sequence[Take], timeline: Timeline, path: Path, stop: Event) -> None:
+def read_file(clip: Clip) -> bytes:
+    """The sound from the place that the clip names."""
+    path = Path(url2pathname(urlsplit(clip.uri).path)) if clip.uri.startswith("file:") else Path(clip.uri)
+    return path.read_bytes()
+
+
+def write_master(
+    takes: Sequence[Take],
+    timeline: Timeline,
+    path: Path,
+    stop: Event,
+    read: Callable[[Clip], bytes] = read_file,
+) -> None:
     """Write every clip's speech at its placement, mono, 16 bit, with digital silence between.
 
     RF64, because a WAV over 4 GiB lies about its length. Raises DiskFull, and RunFailed that names a clip which is
     no longer what stood on the shelf.
     """
-    second = np.zeros(timeline.rate, np.int16)
+    check_spoken(takes, timeline)
     cursor = 0
     try:
         with soundfile.SoundFile(path, "w", timeline.rate, 1, format="RF64", subtype="PCM_16") as master:
-            for number, (take, clip, place) in enumerate(zip(takes, spoken(takes), timeline.placements, strict=True)):
+            for number, (take, place) in enumerate(zip(takes, timeline.placements, strict=True)):
                 if stop.is_set():
                     raise RunFailed("stopped; finished clips are kept")
-                # However long the silence, no more than a second of it is held; and a write takes as long as a read.
-                seconds, pause = divmod(place.start - cursor, timeline.rate)
-                for _ in range(seconds):
-                    master.write(second)
+                if isinstance(take.outcome, Failure):
+                    continue  # a gap: the next clip brings the silence before it
+                pause = _write_seconds(master, place.start - cursor)
                 block = np.zeros(pause + place.end - place.start, np.int16)
-                try:
-                    block[pause:] = read_speech(clip, timeline.rate, place.end - place.start)
-                except (OSError, NotSpeech, soundfile.LibsndfileError) as error:
-                    raise RunFailed(
-                        f"the clip of {describe(number, take)} cannot be used: {error}. "
-                        "Run the same command again: it will be spoken anew"
-                    ) from error
-                if place.gain_db:
-                    block[pause:] = np.clip(np.round(block[pause:] * 10 ** (place.gain_db / 20)), -32768, 32767)
-                soften(block[pause:], timeline.rate)
+                block[pause:] = _heard(describe(number, take), take.outcome, read, place, timeline.rate)
                 master.write(block)
                 cursor = place.end
-            master.write(np.zeros(timeline.length - cursor, np.int16))
+            master.write(np.zeros(_write_seconds(master, timeline.length - cursor), np.int16))
     except soundfile.LibsndfileError as error:
         # libsndfile keeps no error number: "System error." is all it tells of a write that fell short.
         raise DiskFull("there is no room for the recording") from error
 
 
-def read_speech(clip: Clip, rate: int, length: int) -> Samples:
+def _write_seconds(master: soundfile.SoundFile, silence: int) -> int:
+    """The whole seconds of so many samples of silence; returns how many are left.
+
+    However long the silence, no more than a second of it is held; and a write takes as long as a read: the rest goes
+    with the speech.
+    """
+    rate: int = master.samplerate
+    seconds, left = divmod(silence, rate)
+    second = np.zeros(rate if seconds else 0, np.int16)
+    for _ in range(seconds):
+        master.write(second)
+    return left
+
+
+def _heard(name: str, clip: Clip, read: Callable[[Clip], bytes], place: Placement, rate: int) -> Samples:
+    """The speech as it goes into the master. Raises RunFailed."""
+    try:
+        speech = read_speech(clip, read, rate, place.end - place.start)
+    except (OSError, NotSpeech, soundfile.LibsndfileError) as error:
+        raise RunFailed(
+            f"the clip of {name} cannot be used: {error}. Run the same command again: it will be spoken anew"
+        ) from error
+    heard = np.clip(np.round(speech * 10 ** (place.gain_db / 20)), -32768, 32767) if place.gain_db else speech
+    return soften(heard.astype(np.int16), rate)
+
+
+def read_speech(clip: Clip, read: Callable[[Clip], bytes], rate: int, length: int) -> Samples:
     """The clip without its silent edges, mono at this rate: `length` samples. Raises NotSpeech when it has changed."""
-    path = Path(url2pathname(urlsplit(clip.uri).path)) if clip.uri.startswith("file:") else Path(clip.uri)
-    data = path.read_bytes()
+    data = read(clip)
     if len(data) != clip.bytes or hashlib.sha256(data).hexdigest() != clip.sha256:
-        raise NotSpeech(f"{path} has {len(data)} bytes and is not the file of {clip.bytes} bytes that was verified")
+        raise NotSpeech(f"{clip.uri} has {len(data)} bytes and is not the file of {clip.bytes} bytes that was verified")
     speech = _plain(data, clip, rate)
     if speech is None:
         # As floats: read as integers, a file of floats would give zeros.
         whole, own_rate = soundfile.read(io.BytesIO(data), dtype="float64", always_2d=True)
         speech = conform(whole[clip.speech_start : clip.speech_end], own_rate, rate, length)
     if len(speech) != length:
-        raise NotSpeech(f"{path} ends after {len(speech)} of {length} samples of speech")
+        raise NotSpeech(f"{clip.uri} ends after {len(speech)} of {length} samples of speech")
     return speech
 
 
@@ -107,13 +134,14 @@ def conform(speech: "np.ndarray[Any, np.dtype[np.float64]]", old: int, new: int,
     return exact
 
 
-def soften(speech: Samples, rate: int) -> None:
-    """Fade both ends in place."""
+def soften(speech: Samples, rate: int) -> Samples:
+    """Fade both ends in place; returns it."""
     steps = min(round(FADE_S * rate), len(speech) // 2)
     if steps:
         rise = _rise(steps)
         speech[:steps] = speech[:steps] * rise
         speech[-steps:] = speech[-steps:] * rise[::-1]
+    return speech
 
 
 @functools.cache

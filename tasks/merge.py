@@ -8,8 +8,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -17,10 +18,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.speech import BadInput, RunFailed
-from tasks.clips import Take
+from tasks.clips import Clip, Take
 from tasks.encode import FORMATS, Format, Labels, encode, find_gain
 from tasks.ffmpeg import FULL, DiskFull
-from tasks.master import write_master
+from tasks.master import read_file, write_master
 from tasks.survey import Survey, survey
 from tasks.timeline import Timeline
 
@@ -90,6 +91,7 @@ def merge_clips(
     *,
     labels: Labels = Labels(),  # noqa: B008 - frozen
     target_lufs: float = TARGET_LUFS,
+    read: Callable[[Clip], bytes] = read_file,
     stop: Event | None = None,
 ) -> Sound:
     """Make the recording; what stands under its name stays until the new one is proved. Setting `stop` ends it soon.
@@ -104,7 +106,7 @@ def merge_clips(
         with scratch(target) as folder:
             check_room(folder, need)
             master, result = folder / "master.wav", folder / f"result{target.suffix.lower()}"
-            write_master(takes, timeline, master, stop)
+            write_master(takes, timeline, master, stop, read)
             gain_db = find_gain(master, timeline, kind, target_lufs, stop)
             encode(master, timeline, kind, result, gain_db=gain_db, labels=labels, stop=stop)
             heard = survey(result, kind, timeline, stop)
@@ -180,15 +182,15 @@ async def merge(
     target: Path,
     labels: Labels = Labels(),  # noqa: B008 - frozen
     target_lufs: float = TARGET_LUFS,
+    read: Callable[[Clip], bytes] = read_file,
 ) -> Sound:
     """`merge_clips` in a thread; cancelled, it kills ffmpeg and removes what is half done before it ends.
 
     Wrap takes and timeline in Prefect's `opaque`: it would walk through 10,000 of them for more than two seconds.
     """
     stop = Event()
-    work = asyncio.create_task(
-        asyncio.to_thread(merge_clips, takes, timeline, target, labels=labels, target_lufs=target_lufs, stop=stop)
-    )
+    made = partial(merge_clips, takes, timeline, target, labels=labels, target_lufs=target_lufs, read=read, stop=stop)
+    work = asyncio.create_task(asyncio.to_thread(made))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:

@@ -16,6 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.speech import BadInput
+from blocks.storage import Storage
 from tasks.document import Boundary, Document, Omission, Segment
 from tasks.markdown import cut_front_matter, read_markdown
 from tasks.source import decode, name_of, read_bytes
@@ -66,15 +67,17 @@ _BARE_HEADING: Final = regex.compile(rf"\s*(?:{_NUMBERED}|(?i:{_ALONE}))\s*[.:]?
 _HEADING: Final = regex.compile(rf"\s*(?:(?:{_NUMBERED})(?:{_TITLED})|(?:{_NUMBERED}|(?i:{_ALONE}))\s*[.:]?)\s*")
 
 
-def read_document(source: str) -> Document:
+def read_document(source: str, storage: Storage | None = None) -> Document:
     """Read a path or an fsspec URL: `.md` and `.markdown` are Markdown, all else is plain text.
+
+    `storage` is what an `s3://` source lies in.
 
     Raises BadInput for what is not there, may not be read, is no text, or holds nothing to speak.
     """
     name = name_of(source)
     if name.suffix.lower() in {".srt", ".vtt"}:
         raise BadInput(f"{source} holds subtitles, whose numbers and times are no text: give a .txt or .md file")
-    data = read_bytes(source)
+    data = read_bytes(source, storage)
     text, encoding = decode(data, source)
     markdown = name.suffix.lower() in {".md", ".markdown"}
     text, cuts = _cut_gutenberg(text)
@@ -190,6 +193,6 @@ def _refuse_unspeakable(source: str, segments: list[Segment], omissions: list[Om
 
 
 @task(name="parse", cache_policy=NO_CACHE, persist_result=False)
-async def parse(source: str) -> Document:
+async def parse(source: str, storage: Storage | None = None) -> Document:
     """`read_document` in a thread: a server that does not answer must not keep a run from being cancelled."""
-    return await asyncio.to_thread(read_document, source)
+    return await asyncio.to_thread(read_document, source, storage)

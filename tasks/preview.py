@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from blocks.callers import Callers
 from blocks.prices import price_of
 from blocks.speech import Voice
+from blocks.storage import Storage
 from tasks.chunk import chunk_document
 from tasks.document import Document
 from tasks.pace import expected_s
@@ -28,13 +29,15 @@ class Preview:
     """What the calls cost, at least and at most, when all go well; None where no price is known."""
 
 
-async def preview(source: str, wanted: Voice, callers: Callers, shelf: Shelf, *, fresh: bool = False) -> Preview:
-    """Read, check and cut a source as a run would. Raises BadInput."""
+async def preview(
+    source: str, wanted: Voice, callers: Callers, shelf: Shelf | None = None, storage: Storage | None = None
+) -> Preview:
+    """Read, check and cut a source as a run would; without a shelf all is to be spoken. Raises BadInput."""
     voice, provider = await callers.resolve(wanted)
-    document = read_document(source)
+    document = read_document(source, storage)
     check_script(document, voice.language)
     chunks = chunk_document(document, provider.limits, voice.language)
-    said, found = (chunks, {}) if fresh else find_known(chunks, voice, shelf)
+    said, found = find_known(chunks, voice, shelf) if shelf else (chunks, {})
     missing = {chunk.text for chunk in said} - found.keys()
     price = price_of(voice)
     characters = sum(map(len, missing))

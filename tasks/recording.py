@@ -2,17 +2,22 @@
 
 import base64
 import html
+import io
+import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from blocks.speech import RunFailed
+from blocks.storage import Storage, is_remote
+from blocks.storage.places import storage_at
 from tasks.clips import Failure, Take
 from tasks.document import Document
 from tasks.manifest import Manifest
+from tasks.output import Output
 from tasks.rows import read_rows
 
 EMBEDDED_BYTES = 20_000_000
@@ -33,13 +38,14 @@ class Unspoken(BaseModel):
 
 
 class Recording(BaseModel):
-    """The merged speech of one document. All paths are absolute."""
+    """The merged speech of one document. Places are absolute paths, or URIs."""
 
     model_config = ConfigDict(frozen=True)
 
     run_id: str
     audio: str | None
-    """None when chunks failed: a recording with holes is not made."""
+    """None when chunks failed, unless gaps were allowed."""
+    audio_bytes: int
     manifest_json: str
     manifest_csv: str
     subtitles: str | None
@@ -62,21 +68,26 @@ class Recording(BaseModel):
     unknown_usd: float | None
     """At most so much more, for calls that nobody answered."""
     elapsed_s: float
+    _storage: Storage | None = PrivateAttr(default=None)
 
     @property
     def manifest(self) -> pd.DataFrame:
         """A row for each chunk and for each piece of the source that became none."""
-        return read_rows(Path(self.manifest_csv))
+        return read_rows(io.BytesIO(self._read(self.manifest_csv)))
+
+    def _read(self, place: str) -> bytes:
+        folder, name = place.rsplit("/", 1) if is_remote(place) else os.path.split(place)
+        return (self._storage or storage_at(folder)).read(name)
 
     def _repr_html_(self) -> str:
         if not self.audio:
             return f"<p>No recording: {len(self.failures)} of {self.chunks} chunks failed.</p>"
-        sound = Path(self.audio)
-        media = MEDIA[sound.suffix[1:]]
-        if sound.stat().st_size <= EMBEDDED_BYTES:
-            place = f"data:{media};base64,{base64.b64encode(sound.read_bytes()).decode()}"
+        sound = PurePath(self.audio)
+        if self.audio_bytes <= EMBEDDED_BYTES:
+            data = base64.b64encode(self._read(self.audio)).decode()
+            place = f"data:{MEDIA[sound.suffix[1:]]};base64,{data}"
         else:
-            place = sound.as_uri()
+            place = self.audio if is_remote(self.audio) else Path(sound).as_uri()
         return (
             f'<audio controls preload="metadata" src="{html.escape(place)}"></audio>'
             f"<p>{html.escape(sound.name)}: {self.duration_s:.1f} s, {self.chunks} chunks, "
@@ -91,16 +102,19 @@ class Recording(BaseModel):
         return facts
 
 
-def recorded(manifest: Manifest, takes: Sequence[Take], document: Document, elapsed_s: float) -> Recording:
+def recorded(
+    manifest: Manifest, output: Output, takes: Sequence[Take], document: Document, elapsed_s: float
+) -> Recording:
     """What the manifest says, as the flow's result."""
     facts, totals = manifest.summary, manifest.summary["totals"]
-    return Recording(
+    recording = Recording(
         run_id=facts["run_id"],
-        audio=str(manifest.json.parent / facts["audio"]["path"]) if facts["audio"] else None,
-        manifest_json=str(manifest.json),
-        manifest_csv=str(manifest.csv),
-        subtitles=str(manifest.srt) if manifest.srt else None,
-        report=str(manifest.report),
+        audio=output.place(output.target) if facts["audio"] else None,
+        audio_bytes=facts["audio"]["bytes"] if facts["audio"] else 0,
+        manifest_json=output.place(manifest.json),
+        manifest_csv=output.place(manifest.csv),
+        subtitles=output.place(manifest.srt) if manifest.srt else None,
+        report=output.place(manifest.report),
         duration_s=facts["audio"]["duration_s"] if facts["audio"] else 0.0,
         loudness_lufs=facts["loudness"]["measured_lufs"] if facts["loudness"] else None,
         chunks=totals["chunks"],
@@ -125,6 +139,8 @@ def recorded(manifest: Manifest, takes: Sequence[Take], document: Document, elap
         unknown_usd=facts["spend"]["unknown_usd"],
         elapsed_s=round(elapsed_s, 2),
     )
+    recording._storage = output.storage  # noqa: SLF001 - no field: it holds credentials
+    return recording
 
 
 class Incomplete(RunFailed):

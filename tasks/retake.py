@@ -61,11 +61,12 @@ async def retake(takes: Sequence[Take], speaker: Speaker, policy: Policy) -> lis
 async def _said_again(chunks: Sequence[Chunk], speaker: Speaker) -> dict[str, Clip | Failure]:
     """By text; nothing where the provider will not go on: every text has its first take."""
     try:
-        return {take.chunk.text: take.outcome for take in await synthesise_chunks(chunks, {}, speaker)}
+        takes = await synthesise_chunks(chunks, {}, replace(speaker, fresh=True))
     except (RunFailed, BadInput) as error:
         get_run_logger().warning("The first takes stand: %s", error)
         speaker.progress.total -= len(chunks)
         return {}
+    return {take.chunk.text: take.outcome for take in takes}
 
 
 def _better(text: str, first: Clip, second: Clip, voice: Usual) -> Clip:

@@ -76,9 +76,12 @@ def _fault(take: Take) -> str:
 def find_known(chunks: Sequence[Chunk], voice: Voice, shelf: Shelf) -> tuple[list[Chunk], dict[str, Clip]]:
     """The chunks, those that an earlier run could say only in pieces as these; and what needs no call, by its text."""
     found = find_on_shelf(chunks, voice, shelf)
+    cut = shelf.pieces_of((chunk.text for chunk in chunks if chunk.text not in found), voice)
     known: list[Chunk] = []
     for chunk in chunks:
-        pieces = None if chunk.text in found else shelf.pieces(chunk.text, voice)
+        pieces = cut.get(chunk.text)
         known += [replace(chunk, text=text, boundary=boundary) for text, boundary in pieces[:-1]] if pieces else []
         known.append(replace(chunk, text=pieces[-1][0]) if pieces else chunk)
-    return known, found | find_on_shelf([chunk for chunk in known if chunk.text not in found], voice, shelf)
+    if cut:
+        found |= find_on_shelf([piece for piece in known if piece.text not in found], voice, shelf)
+    return known, found

@@ -5,7 +5,7 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
@@ -72,7 +72,7 @@ def rows(
 ) -> pd.DataFrame:
     """One row for each chunk, in order, and one for each omission, where it stood in the source.
 
-    Without a timeline nothing has a start or an end. With one, it has a placement for each take that is a Clip.
+    Without a timeline nothing has a start or an end. With one, it has a placement for each take.
     What this run was billed for a text, by its SHA-256, stands in the first row of the text.
     """
     unpaid = dict(costs_usd)
@@ -84,14 +84,12 @@ def rows(
 
 
 def _spans(takes: Sequence[Take], timeline: Timeline | None) -> Iterator[tuple[float | None, float | None]]:
-    """When each take is heard, in seconds to the microsecond."""
-    placements = iter(timeline.placements) if timeline else iter(())
-    for take in takes:
-        if timeline and isinstance(take.outcome, Clip):
-            placed = next(placements)
-            yield round(placed.start / timeline.rate, 6), round(placed.end / timeline.rate, 6)
-        else:
-            yield None, None
+    """When each take is heard, or its gap, in seconds to the microsecond."""
+    if timeline is None:
+        yield from ((None, None) for _ in takes)
+    else:
+        for place in timeline.placements:
+            yield round(place.start / timeline.rate, 6), round(place.end / timeline.rate, 6)
 
 
 def _chunk_row(
@@ -172,9 +170,9 @@ def compose_csv(table: pd.DataFrame) -> str:
     return safe.to_csv(index=False, lineterminator="\n")
 
 
-def read_rows(path: Path) -> pd.DataFrame:
+def read_rows(csv: Path | IO[bytes]) -> pd.DataFrame:
     """The table that `compose_csv` wrote, with its types and without the apostrophes."""
-    table = pd.read_csv(path, dtype=COLUMNS, keep_default_na=False, na_values=[""])
+    table = pd.read_csv(csv, dtype=COLUMNS, keep_default_na=False, na_values=[""])
     for name in table.columns[table.dtypes == "string"]:
         guarded = table[name].str.startswith(tuple(f"'{first}" for first in _FORMULA)).fillna(value=False)
         table[name] = table[name].mask(guarded, table[name].str[1:])

@@ -1,85 +1,138 @@
 """The shelf: clips by what they say, so that the same text in the same voice is spoken, and paid, once."""
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from blocks.speech import Audio, Voice
-from blocks.storage import folder
+from blocks.storage import Storage, StorageFailed, folder
 from tasks.clips import Clip
-from tasks.document import Boundary, Chunk, fingerprint
+from tasks.document import Boundary, Chunk
+from tasks.shelf_facts import (
+    FACTS,
+    PIECES,
+    Stored,
+    is_marked,
+    key_of,
+    mark,
+    name_of,
+    told,
+    told_pieces,
+    written,
+    written_pieces,
+)
 
-SHELF_VERSION = 1
-"""Raise it when the same text and voice should no longer give the clip that stands on old shelves."""
+Pieces = list[tuple[str, Boundary]]
+"""What a text is said in, with what ends each."""
 
 
 class Shelf:
     """Clips by what they say: the same text in the same voice is spoken, and paid, once.
 
     A clip is two files, the sound and then its facts; the facts are written last and so are the proof that
-    the sound is whole. No key, plan, path or time is part of the name.
+    the sound is whole. What cannot be read or written raises StorageFailed. Its methods may be called from any thread.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.storage: Storage = folder.Folder(root)
+        """Where the clips are for all who share them."""
 
     def key(self, text: str, voice: Voice) -> str:
-        # What a voice does not say is left out, so that a field that is added later throws no clip away.
-        told = {name: value for name, value in asdict(voice).items() if value not in {"", 1.0}}
-        said = {"version": SHELF_VERSION, "text": text, "voice": told}
-        return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return key_of(text, voice)
+
+    def check(self) -> None:
+        """Raises BadInput for a shelf that cannot be written, or that a newer version has written."""
+        self.storage.check()
+        if not is_marked(self.storage):
+            mark(self.storage)
 
     def find(self, text: str, voice: Voice) -> Clip | None:
         """The clip, if it stands here and size and hash agree; anything else counts as not there."""
-        facts = self._facts(self.key(text, voice))
-        try:
-            stored = json.loads(facts.read_bytes())
-            sound = facts.with_name(stored["file"])
-            if sound.stat().st_size != stored["clip"]["bytes"]:
-                return None
-            with sound.open("rb") as data:
-                if hashlib.file_digest(data, "sha256").hexdigest() != stored["clip"]["sha256"]:
-                    return None
-            clip = Clip(uri=str(sound), **stored["clip"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return replace(clip, flags=tuple(clip.flags), reused=True, attempts=0, latency_s=0.0)
+        return self.find_all([text], voice).get(text)
+
+    def find_all(self, texts: Iterable[str], voice: Voice) -> dict[str, Clip]:
+        """The clips that stand here, by their text."""
+        keys = {text: key_of(text, voice) for text in texts}
+        return {text: self._placed(stored) for text, stored in self._stand(keys).items()}
+
+    def pieces(self, text: str, voice: Voice) -> Pieces | None:
+        """The pieces that this text is said in, if that is known."""
+        return self.pieces_of([text], voice).get(text)
+
+    def pieces_of(self, texts: Iterable[str], voice: Voice) -> dict[str, Pieces]:
+        """The pieces of those texts that could be said only so, by the text."""
+        found = self._stand_pieces({text: key_of(text, voice) for text in texts})
+        return {text: pieces for text, data in found.items() if (pieces := told_pieces(data, text))}
 
     def put(self, text: str, voice: Voice, audio: Audio, clip: Clip) -> Clip:
         """Commit a verified clip; it is there wholly or not at all. Returns it with its place."""
-        facts = self._facts(self.key(text, voice))
+        key = key_of(text, voice)
         # Not over an earlier take of the same text: that one counts until the new facts stand.
-        sound = facts.with_name(f"{facts.stem}.{clip.sha256[:8]}.{audio.format}")
-        folder.replace(sound, audio.data)
-        placed = replace(clip, uri=str(sound))
-        self.keep(text, voice, placed)
-        return placed
+        sound = name_of(key, f".{clip.sha256[:8]}.{audio.format}")
+        self._commit([(sound, audio.data), (name_of(key, FACTS), written(text, voice, sound, clip))])
+        return replace(clip, uri=self.storage.place(sound))
 
     def keep(self, text: str, voice: Voice, placed: Clip) -> None:
         """Let this clip, which stands here, be the one of its text. Another take of it is left to be pruned."""
-        facts, sound = self._facts(self.key(text, voice)), Path(placed.uri)
-        fields = {name: value for name, value in asdict(placed).items() if name not in {"uri", "reused"}}
-        stored = {"file": sound.name, "text": text, "voice": asdict(voice), "clip": fields}
-        folder.replace(facts, json.dumps(stored, ensure_ascii=False).encode())
+        key = key_of(text, voice)
+        self._commit([(name_of(key, FACTS), written(text, voice, placed.uri, placed))])
 
     def put_pieces(self, text: str, voice: Voice, pieces: Sequence[Chunk]) -> None:
         """Remember that this text is said only in these pieces."""
-        stored = [[piece.text, piece.boundary] for piece in pieces]
-        folder.replace(self._pieces(text, voice), json.dumps(stored, ensure_ascii=False).encode())
+        self._commit([(name_of(key_of(text, voice), PIECES), written_pieces(pieces))])
 
-    def pieces(self, text: str, voice: Voice) -> list[tuple[str, Boundary]] | None:
-        """The pieces that this text is said in, if that is known, with what ends each."""
+    def read(self, clip: Clip) -> bytes:
+        """The sound of a clip from here; whether it is still whole is for the reader to see. Raises OSError."""
+        uri = clip.uri
+        return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri).read_bytes()
+
+    def _commit(self, files: Sequence[tuple[str, bytes]]) -> None:
+        """Write them in this order: the last one is the proof of those before."""
+        for name, data in files:
+            folder.replace(self.root / name, data)
+
+    def _stand(self, keys: Mapping[str, str]) -> dict[str, Stored]:
+        """What of these stands whole in the folder, by its text; what does is marked as used, for `prune`."""
+        found = {}
+        for text, key in keys.items():
+            facts = self._data(name_of(key, FACTS))
+            stored = None if facts is None else told(facts, key)
+            sound = None if stored is None else self._data(stored.sound)
+            if stored and sound is not None and stored.is_whole(sound):
+                found[text] = stored
+                self._touch(name_of(key, FACTS))
+        return found
+
+    def _stand_pieces(self, keys: Mapping[str, str]) -> dict[str, bytes]:
+        found = {}
+        for text, key in keys.items():
+            data = self._data(name_of(key, PIECES))
+            if data is not None and told_pieces(data, text):
+                found[text] = data
+                self._touch(name_of(key, PIECES))
+        return found
+
+    def _touch(self, name: str) -> None:
+        with suppress(OSError):  # a shelf that can only be read has its clips all the same
+            os.utime(self.root / name)
+
+    def _data(self, name: str) -> bytes | None:
+        """What stands in the folder under this name. What stands there but cannot be read is no miss: it was paid."""
+        path = self.root / name
         try:
-            stored = json.loads(self._pieces(text, voice).read_bytes())
-            pieces = [(str(piece), Boundary(boundary)) for piece, boundary in stored]
-        except (OSError, ValueError, TypeError):
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        return pieces if fingerprint(piece for piece, _ in pieces) == fingerprint([text]) else None
+        except OSError as error:
+            raise StorageFailed(
+                f"cannot read {path}: {error.strerror}. Mend that, then run the same command again: "
+                "finished speech is kept"
+            ) from error
 
-    def _pieces(self, text: str, voice: Voice) -> Path:
-        return self._facts(self.key(text, voice)).with_suffix(".pieces")
-
-    def _facts(self, key: str) -> Path:
-        return self.root / key[:2] / f"{key}.json"
+    def _placed(self, stored: Stored) -> Clip:
+        return replace(stored.clip, uri=self.storage.place(stored.sound))

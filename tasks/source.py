@@ -9,6 +9,7 @@ import chardet
 import regex
 
 from blocks.speech import BadInput
+from blocks.storage import Storage, StorageFailed
 
 LARGEST: Final = 100_000_000
 """Bytes."""
@@ -71,15 +72,15 @@ def name_of(source: str) -> PurePath:
     return PurePosixPath(re.split("[?#]", source.partition("://")[2])[0])
 
 
-def read_bytes(source: str) -> bytes:
+def read_bytes(source: str, storage: Storage | None = None) -> bytes:
     """The bytes of a path (`~` is the home folder) or of any URL that fsspec reads, at most LARGEST.
 
-    Raises BadInput.
+    With a storage, of the file that stands in it at this address. Raises BadInput.
     """
     if not source.strip():
         raise BadInput("no source is named: give the path or URL of a text")
     try:
-        data = _fetch(source)
+        data = _fetch(source) if storage is None else _stored(source, storage)
     except FileNotFoundError as error:
         # fsspec says so of a server that does not answer, too.
         remedy = "check the address, and that its server answers" if "://" in source else "check how it is spelt"
@@ -88,6 +89,9 @@ def read_bytes(source: str) -> bytes:
         raise BadInput(f"{source} is a folder: name a file in it") from error
     except PermissionError as error:
         raise BadInput(f"{source} may not be read: check its permissions, or the credentials for it") from error
+    except StorageFailed as error:
+        reason = error.reason or str(error)
+        raise BadInput(f"{source} cannot be read ({reason}): check the address and the credentials") from error
     except _unreadable(source) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         remedy = "check the address, the network and the credentials" if "://" in source else "check the path"
@@ -95,8 +99,26 @@ def read_bytes(source: str) -> bytes:
     if not data:
         raise BadInput(f"{source} is empty (0 bytes): nothing to speak")
     if len(data) > LARGEST:
-        raise BadInput(f"{source} is larger than {LARGEST // 1_000_000} MB: split it into several files")
+        raise _too_large(source)
     return data
+
+
+def _too_large(source: str) -> BadInput:
+    return BadInput(f"{source} is larger than {LARGEST // 1_000_000} MB: split it into several files")
+
+
+def _stored(source: str, storage: Storage) -> bytes:
+    name = source.removeprefix(storage.address).strip("/")
+    if not name:
+        raise IsADirectoryError
+    for entry in storage.entries(name):  # a bucket lists the name itself before what lies below it
+        if entry.name == name:
+            if entry.bytes > LARGEST:
+                raise _too_large(source)
+            return storage.read(name)
+        if entry.name.startswith(f"{name}/"):
+            raise IsADirectoryError
+    raise FileNotFoundError
 
 
 def _fetch(source: str) -> bytes:

@@ -6,6 +6,7 @@ This is the one owner of retries: a provider tries once, and Prefect's own task 
 import asyncio
 import hashlib
 import math
+import random
 import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,16 +25,20 @@ from blocks.speech import (
 )
 from tasks.attempts import Unit, after
 from tasks.backlog import Backlog
+from tasks.claims import Claims
 from tasks.clips import Clip, Take
 from tasks.ledger import Call, Ledger
 from tasks.progress import Progress
 from tasks.shelf import Shelf
+from tasks.stopping import come_home
 from tasks.turns import Permits
 from tasks.verify import check_pace, measure
 
 PATIENCE_S = 600.0
 """After so long without one good answer the provider is down, and the run had better be started again later."""
 ASK_AGAIN_S = 15.0
+LEFT_TO_ANOTHER_S = (0.2, 1.0)
+"""Another run is just saying it: come back after so long, at random, since two that met both step back."""
 LONG_REST_S = 60.0
 """After it, what failed before tells nothing."""
 
@@ -47,6 +52,7 @@ class Speaker:
     voice: Voice
     callers: Callers
     shelf: Shelf
+    claims: Claims
     progress: Progress
     ledger: Ledger
     fresh: bool = False
@@ -63,9 +69,25 @@ class Speaker:
 async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
     """Try one unit once: its clip, its failure for good, or the unit as it is to be tried again.
 
-    Where a key is tried out, a smaller unit may be said in its place. Raises RunFailed for what no other text will
-    change, and BadVoice.
+    What another run is just saying is left to it, and then found on the shelf. Where a key is tried out, a smaller unit
+    may be said in its place. Raises RunFailed for what no other text will change, and BadVoice.
     """
+    text = unit.chunk.text
+    if speaker.fresh:
+        return await _say(unit, speaker)
+    claim = speaker.shelf.key(text, speaker.voice)
+    if not await speaker.claims.take(claim):
+        return replace(unit, not_before=time.monotonic() + random.uniform(*LEFT_TO_ANOTHER_S))  # noqa: S311 - no secret
+    try:
+        if clip := await asyncio.to_thread(speaker.shelf.find, text, speaker.voice):
+            speaker.progress.reused += 1
+            return Take(unit.chunk, clip)
+        return await _say(unit, speaker)
+    finally:
+        await speaker.claims.give(claim)
+
+
+async def _say(unit: Unit, speaker: Speaker) -> Take | Unit:
     progress = speaker.progress
     tag = await speaker.permits.take()
     lease = None
@@ -80,7 +102,7 @@ async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
     if lease.probe and speaker.backlog:
         unit = speaker.backlog.smaller(unit)
     try:
-        clip = await _call(unit.chunk.text, lease, tag, speaker)
+        clip = await come_home(_call(unit.chunk.text, lease, tag, speaker))
     except CallFailed as error:
         _check_alive(error, speaker)
         outcome = after(unit, error)

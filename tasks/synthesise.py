@@ -24,8 +24,7 @@ TASK_RUNS, TASK_RUNS_PER_S = 2000, 5
 
 def find_on_shelf(chunks: Iterable[Chunk], voice: Voice, shelf: Shelf) -> dict[str, Clip]:
     """The clips that need no call, by the text they say."""
-    found = ((text, shelf.find(text, voice)) for text in {chunk.text for chunk in chunks})
-    return {text: clip for text, clip in found if clip}
+    return shelf.find_all({chunk.text for chunk in chunks}, voice)
 
 
 async def synthesise_chunks(chunks: Sequence[Chunk], found: dict[str, Clip], speaker: Speaker) -> list[Take]:

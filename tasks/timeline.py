@@ -7,6 +7,7 @@ from blocks.speech import RunFailed
 from tasks.clips import Clip, Failure, Take
 from tasks.document import Boundary, Segment, sections
 from tasks.levels import gains_db
+from tasks.pace import expected_s
 
 LEAD_IN_MS = 100
 """Some players swallow the first moment of a file."""
@@ -27,12 +28,14 @@ PAUSES_MS = {
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One clip's speech, `[start, end)`."""
+    """What is heard of one take, `[start, end)`."""
 
     start: int
     end: int
     gain_db: float = 0.0
     """How much louder it is heard than it was spoken."""
+    gap: bool = False
+    """Silence in the place of a take that has no speech: somebody has allowed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Timeline:
     rate: int
     """Samples a second."""
     placements: tuple[Placement, ...]
-    """One for each clip, in order, never overlapping."""
+    """One for each take, in order, never overlapping."""
     length: int
     """Samples of the whole recording."""
 
@@ -49,19 +52,22 @@ def samples(milliseconds: int, rate: int) -> int:
     return milliseconds * rate // 1000
 
 
-def spoken(takes: Sequence[Take]) -> tuple[Clip, ...]:
-    """The clip of each take. Raises RunFailed when one has none: a recording with a hole is not the text."""
-    missing = [(number, take) for number, take in enumerate(takes) if isinstance(take.outcome, Failure)]
+def check_spoken(takes: Sequence[Take], timeline: Timeline | None = None) -> None:
+    """Raises RunFailed where a take has no speech, unless the timeline has a gap for it: a hole is not the text."""
+    gaps = [place.gap for place in timeline.placements] if timeline else [False] * len(takes)
+    missing = [
+        (number, take, take.outcome)
+        for number, (take, gap) in enumerate(zip(takes, gaps, strict=True))
+        if isinstance(take.outcome, Failure) and not gap
+    ]
     if not takes:
         raise RunFailed("there is nothing to merge: no chunk was spoken")
     if missing:
-        number, first = missing[0]
+        number, first, failure = missing[0]
         raise RunFailed(
             f"{len(missing)} of {len(takes)} chunks have no speech; the first is {describe(number, first)}: "
-            f"{first.outcome.reason if isinstance(first.outcome, Failure) else ''}. "
-            "Run the same command again: finished clips are kept"
+            f"{failure.reason}. Run the same command again: finished clips are kept"
         )
-    return tuple(take.outcome for take in takes if isinstance(take.outcome, Clip))
 
 
 def describe(number: int, take: Take) -> str:
@@ -71,23 +77,35 @@ def describe(number: int, take: Take) -> str:
 
 
 def choose_rate(takes: Sequence[Take]) -> int:
-    """The rate of most of the speech, by time, so that the least is resampled. Raises RunFailed as `spoken`."""
+    """The rate of most of the speech, by time, so that the least is resampled. Raises RunFailed where there is none."""
     seconds: dict[int, float] = {}
-    for clip in spoken(takes):
-        seconds[clip.sample_rate] = seconds.get(clip.sample_rate, 0.0) + clip.speech_s
+    for take in takes:
+        if isinstance(clip := take.outcome, Clip):
+            seconds[clip.sample_rate] = seconds.get(clip.sample_rate, 0.0) + clip.speech_s
+    if not seconds:
+        raise RunFailed("there is nothing to merge: no chunk was spoken")
     return max(seconds, key=lambda rate: (seconds[rate], rate))
 
 
-def lay_out(takes: Sequence[Take], rate: int) -> Timeline:
-    """One after another, each followed by the pause its boundary asks for. Raises RunFailed as `spoken`."""
-    placements = []
-    gains = gains_db(takes)
+def lay_out(takes: Sequence[Take], rate: int, *, gaps: bool = False, speed: float = 1.0) -> Timeline:
+    """One after another, each followed by the pause its boundary asks for.
+
+    With `gaps`, what has no speech is silence for as long as it would take to say at this speed. Raises RunFailed as
+    `check_spoken`.
+    """
+    if not gaps:
+        check_spoken(takes)
+    placements, gains = [], gains_db(takes)
     cursor = samples(LEAD_IN_MS, rate)
     pause = 0
-    for take, clip in zip(takes, spoken(takes), strict=True):
+    for take in takes:
         start = cursor + pause
-        cursor = start + at_rate(clip.speech_end - clip.speech_start, clip.sample_rate, rate)
-        placements.append(Placement(start, cursor, gains[take.voice]))
+        if isinstance(clip := take.outcome, Clip):
+            cursor = start + at_rate(clip.speech_end - clip.speech_start, clip.sample_rate, rate)
+            placements.append(Placement(start, cursor, gains[take.voice]))
+        else:
+            cursor = start + round(expected_s([take.chunk.text]) / speed * rate)
+            placements.append(Placement(start, cursor, gap=True))
         pause = samples(PAUSES_MS[take.chunk.boundary], rate)
     return Timeline(rate, tuple(placements), cursor + samples(TAIL_MS, rate))
 

@@ -51,9 +51,13 @@ def run(
         Take(chunk, failures.get(number) or _clip(chunk.text, number, flags.get(number, ())))
         for number, chunk in enumerate(chunks)
     ]
-    starts = [GAP + number * (SPEECH + GAP) for number in range(len(takes) - len(failures))]
+    starts = [GAP + number * (SPEECH + GAP) for number in range(len(takes))]
     length = (starts[-1] if starts else 0) + SPEECH + GAP
-    timeline = Timeline(RATE, tuple(Placement(start, start + SPEECH) for start in starts), length)
+    timeline = Timeline(
+        RATE,
+        tuple(Placement(start, start + SPEECH, gap=number in failures) for number, start in enumerate(starts)),
+        length,
+    )
     return {
         "document": Document("/texts/book.md", "0" * 64, "utf-8", title, tuple(segments), tuple(omissions)),
         "voice": Voice("espeak", "en-gb", "en-GB"),

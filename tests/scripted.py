@@ -13,6 +13,7 @@ from blocks.callers import Alone
 from blocks.plans import Plan
 from blocks.speech import Audio, Limits, Offer, Voice
 from tasks.attempts import Unit
+from tasks.claims import NO_CLAIMS
 from tasks.clips import Clip, Failure
 from tasks.document import Boundary, Chunk
 from tasks.ledger import Ledger
@@ -91,7 +92,7 @@ def speaker_of(
 ) -> Speaker:
     """With a ledger beside the shelf, and no keys."""
     ledger = Ledger(shelf.root.parent / "ledger.jsonl")
-    speaker = Speaker(provider, VOICE, Alone(provider), shelf, progress or Progress(), ledger)
+    speaker = Speaker(provider, VOICE, Alone(provider), shelf, NO_CLAIMS, progress or Progress(), ledger)
     return replace(speaker, permits=permits, slots=slots or provider.plan.in_flight)
 
 

@@ -24,6 +24,9 @@ TAKES = st.lists(
 )
 
 
+HOLE = Take(Chunk("It was a dark and stormy night, and nobody knew why.", 0, Boundary.SENTENCE), Failure("X", "no", 3))
+
+
 def speech(takes: list[Take]) -> list[Clip]:
     return [item.outcome for item in takes if isinstance(item.outcome, Clip)]
 
@@ -65,16 +68,23 @@ def test_most_of_the_speech_keeps_its_rate(clips: list[tuple[int, int]]) -> None
     assert seconds[chosen] >= max(seconds.values()) * (1 - 1e-9)
 
 
-@pytest.mark.parametrize("step", [choose_rate, lambda takes: lay_out(takes, 24_000)])
-def test_a_missing_clip_is_named(step) -> None:
+def test_a_missing_clip_is_named() -> None:
     """A recording with holes is refused: how many, and which is the first, with its text and reason."""
-    hole = Take(
-        Chunk("It was a dark and stormy night, and nobody knew why.", 0, Boundary.SENTENCE), Failure("X", "no", 3)
-    )
     with pytest.raises(
         RunFailed, match=r"2 of 4 chunks have no speech; the first is chunk 1 \('It was a dark.*…'\): no"
     ):
-        step([take(1, 24_000), hole, take(1, 24_000), hole])
+        lay_out([take(1, 24_000), HOLE, take(1, 24_000), HOLE], 24_000)
+
+
+@given(st.lists(st.one_of(TAKES.map(lambda takes: takes[0]), st.just(HOLE)), min_size=1), RATES)
+def test_gaps_are_places_too(takes: list[Take], rate: int) -> None:
+    """With gaps allowed each take has its place in order, and a gap lasts about as long as its text would."""
+    timeline = lay_out(takes, rate, gaps=True)
+    assert [place.gap for place in timeline.placements] == [isinstance(take.outcome, Failure) for take in takes]
+    for before, after in pairwise(timeline.placements):
+        assert before.end <= after.start
+    for place in timeline.placements:
+        assert not place.gap or 2 < (place.end - place.start) / rate < 8
 
 
 def test_nothing_is_refused() -> None:

@@ -27,7 +27,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         address = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 150
-        while len(deployments(address)) < 2:
+        while len(deployments(address)) < 3:
             assert running.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.5)
@@ -54,7 +54,7 @@ def newest(address: str, of: str, **filters: Any) -> list[dict[str, Any]]:
 def test_every_parameter_has_a_sentence(up: str) -> None:
     """The form tells of each parameter what it is; file, flow and deployment bear one name."""
     served = {deployment["name"]: deployment for deployment in deployments(up)}
-    assert sorted(served) == ["check_keys", "narrate"]
+    assert sorted(served) == ["check_keys", "narrate", "prune_runs"]
     for flow, deployment in served.items():
         assert deployment["entrypoint"].endswith(f"flows/{flow}.py:{flow}")
         for name, field in deployment["parameter_openapi_schema"]["properties"].items():

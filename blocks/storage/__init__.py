@@ -5,18 +5,22 @@ blocks: call it from a thread where an event loop runs.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import platformdirs
 
-from blocks.speech import RunFailed
+from blocks.speech import BadInput, RunFailed
 
 
 class StorageFailed(RunFailed):
     """The disk is full, or the store does not answer: what is paid for is kept elsewhere, and the run stops."""
+
+    reason = ""
+    """What a bucket's server answered, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class Access:
     secret: str = ""
 
     def __repr__(self) -> str:
-        return f"Access({self.endpoint_url or 'the usual endpoint'}, {'own' if self.secret else 'no'} credentials)"
+        place = "an endpoint" if self.endpoint_url else "the usual endpoint"  # whose URL may hold a login
+        return f"Access({place}, {'own' if self.secret else 'no'} credentials)"
 
 
 class Storage(Protocol):
@@ -94,3 +99,11 @@ def home() -> Path:
 
 def is_remote(address: str) -> bool:
     return "://" in address
+
+
+def parts_of(name: str, address: str) -> tuple[str, ...]:
+    """The steps of a name from its address on. Raises BadInput for a name that leads outside, read by either slash."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or "\0" in name:
+        raise BadInput(f"{name!r} leads out of {address}: name a file in it")
+    return parts

@@ -4,11 +4,11 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from uuid import uuid4
 
 from blocks.speech import BadInput
-from blocks.storage import Entry, StorageFailed
+from blocks.storage import Entry, StorageFailed, parts_of
 
 HIDDEN = ".tmp"
 
@@ -28,9 +28,7 @@ class Folder:
 
     def path(self, name: str) -> Path:
         """Where a name stands. Raises BadInput for one that leads outside, by `..` or by a link."""
-        parts = PurePosixPath(name).parts
-        if not parts or name.startswith("/") or ".." in parts or "\0" in name:
-            raise BadInput(f"{name!r} leads out of {self.root}: name a file in it")
+        parts = parts_of(name, self.address)
         path = self.root.joinpath(*parts)
         if len(parts) > 1 and not path.parent.resolve().is_relative_to(self.root.resolve()):
             raise BadInput(f"{name!r} leads out of {self.root} by a link: remove the link, or choose another folder")

@@ -1,0 +1,62 @@
+"""Where the files of a run go: a folder of this machine, or by way of one to where others read them."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from blocks.speech import BadInput
+from blocks.storage import Storage, home, is_remote
+from tasks.manifest import Manifest, check_source_stays
+from tasks.merge import check_target, format_of
+from tasks.source import name_of
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a recording is made, and where it is to be found."""
+
+    target: Path
+    """The recording on this machine; all that belongs to it stands beside it."""
+    storage: Storage | None = None
+    """Where the files go when all are done; None where they are to stay."""
+
+    def place(self, path: Path) -> str:
+        """Of a file beside the recording, for people: a path or a URI."""
+        return self.storage.place(path.name) if self.storage else str(path)
+
+    def check(self, source: str) -> None:
+        """Refuse, before anything is spoken, a place where nothing can be written, or that the source has.
+
+        Raises BadInput, and StorageFailed where a store does not answer.
+        """
+        format_of(self.target)
+        if self.storage:
+            self.storage.check()
+        check_target(self.target)
+        check_source_stays(source, self.target, self.place)
+
+
+def output_of(source: str, address: str, suffix: str, storage: Storage, run: str) -> Output:
+    """By the name of the source, without its own suffix. Raises BadInput."""
+    if not address.strip():
+        raise BadInput("output is no folder: name one, or the address of a bucket")
+    name = f"{name_of(source).stem}.{suffix}"
+    if is_remote(address):
+        return Output(home() / "outputs" / run / name, storage)
+    return Output(Path(address, name).expanduser().absolute())
+
+
+def sent(output: Output, files: Sequence[Path]) -> None:
+    """Put the files where they are to be found, in this order, and keep no copy. Raises StorageFailed."""
+    if output.storage is None:
+        return
+    for path in files:
+        output.storage.upload(path.name, path)
+    shutil.rmtree(output.target.parent)
+
+
+def files_of(manifest: Manifest, recording: Path | None) -> list[Path]:
+    """The manifest's own JSON last: where it stands, everything stands."""
+    files = [recording, manifest.srt, manifest.report, manifest.csv, manifest.json]
+    return [path for path in files if path]
