@@ -6,7 +6,7 @@ It is a file system of Prefect's own, so that the results of flows can live ther
 import asyncio
 import logging
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -56,12 +56,19 @@ class SpeechStorage(WritableFileSystem):
         """Whether the address is this one, or lies below it."""
         return f"{address.rstrip('/')}/".startswith(f"{self.address.strip().rstrip('/')}/")
 
-    async def read_path(self, path: str) -> bytes:
-        """Raises FileNotFoundError, BadInput and StorageFailed."""
+    # Prefect asks with `_sync` from flows that are not async.
+    def read_path(self, path: str, *, _sync: bool = False) -> Any:
+        """Bytes, to be awaited. Raises FileNotFoundError, BadInput and StorageFailed."""
+        return self._storage().read(path) if _sync else self.aread_path(path)
+
+    async def aread_path(self, path: str) -> bytes:
         return await asyncio.to_thread(self._storage().read, path)
 
-    async def write_path(self, path: str, content: bytes) -> None:
-        """All of it or nothing. Raises BadInput and StorageFailed."""
+    def write_path(self, path: str, content: bytes, *, _sync: bool = False) -> Any:
+        """All of it or nothing, to be awaited. Raises BadInput and StorageFailed."""
+        return self._storage().write(path, content) if _sync else self.awrite_path(path, content)
+
+    async def awrite_path(self, path: str, content: bytes) -> None:
         await asyncio.to_thread(self._storage().write, path, content)
 
     def _storage(self) -> Storage:
@@ -82,9 +89,14 @@ async def storage_for(address: str) -> Storage:
     """
     if not is_remote(address):
         return storage_at(address)
-    blocks = [block for block in await _stored() if block.holds(address)]
-    nearest = max(blocks, key=lambda block: len(block.address), default=None)
+    nearest = await stored_for(address)
     return storage_at(address, nearest.access() if nearest else Access())
+
+
+async def stored_for(address: str) -> SpeechStorage | None:
+    """The block whose address is the longest that this one lies under. Raises as `storage_for`."""
+    blocks = [block for block in await _stored() if block.holds(address)]
+    return max(blocks, key=lambda block: len(block.address), default=None)
 
 
 async def source_storage(source: str) -> Storage | None:

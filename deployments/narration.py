@@ -40,6 +40,7 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
     # Prefect hands SIGTERM on to the handler that it found: by default that one would end us without a word.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settle_prefect()
+    from deployments.results import keep_results_in
     from deployments.server import connect
     from tasks.recording import Incomplete
 
@@ -51,6 +52,8 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
         _preview(source, wanted, options["server"], options["plan"])
     if server:
         server.wait_until_healthy()
+    if storage.is_remote(options["shelf"]):
+        asyncio.run(keep_results_in(f"{options['shelf'].rstrip('/')}/results"))
     # A run may be resumed from another folder.
     kept = {name: _absolute(options[name]) for name in ("output", "shelf")}
     for source in sources:

@@ -11,6 +11,8 @@ from cyclopts import App, CycloptsError, Parameter
 
 from blocks.speech import BadInput, SpeechError, Voice
 from deployments.keys_terminal import keys
+from deployments.runs_terminal import runs
+from deployments.shelf_terminal import shelf as shelf_commands
 
 if TYPE_CHECKING:
     from deployments.narration import Answer
@@ -25,6 +27,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.command(keys)
+app.command(runs)
+app.command(shelf_commands)
 
 
 @app.command
@@ -91,7 +95,8 @@ def narrate(
     suspects
         What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
     allow_gaps
-        Make the recording also where a chunk failed for good, with a marked silence in its place; exit code 3.
+        Make the recording also where a chunk failed for good, with a marked silence in its place. The exit code is
+        then 3.
     shelf
         Where finished speech is kept for this run and others, which may share it: a folder, or a bucket as
         s3://bucket/folder; empty takes this machine's own.

@@ -129,6 +129,7 @@ async def narrate(
         await opened.enter_async_context(published(progress, told))
         clips = shelf_at(await storage_for(shelf or str(home() / "shelf")))
         await asyncio.to_thread(clips.check)
+        opened.push_async_callback(asyncio.to_thread, clips.close)
         claims = await opened.enter_async_context(claims_on(clips.storage))
 
         async def speaking(wanted: Voice, server: str) -> Speaker:

@@ -4,6 +4,7 @@ What was a slip goes well the second time; what comes out alike is how the voice
 out less is kept, and flagged where it still does; none is dropped.
 """
 
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -54,7 +55,7 @@ async def retake(takes: Sequence[Take], speaker: Speaker, policy: Policy) -> lis
             speaker.progress.failed -= 1  # the first take stands
             speaker.progress.total -= 1
     for text, clip in kept.items():  # the flag too: no later run shall pay for another take
-        speaker.shelf.keep(text, speaker.voice, clip)
+        await asyncio.to_thread(speaker.shelf.keep, text, speaker.voice, clip)
     return _replaced(takes, kept, policy)
 
 

@@ -94,10 +94,8 @@ async def find_run(wanted: str) -> RunRow:
     if len(found) == 1:
         return found[0]
     if not found:
-        latest = _candidates(row for row in rows if row.flow in SPEAKING)
-        raise BadInput(
-            f"there is no run {wanted!r}: `speech runs list` tells the ids{latest and f'; the latest are {latest}'}"
-        )
+        latest = _candidates(row for row in rows if row.flow in SPEAKING) or "there is none yet"
+        raise BadInput(f"no run is called {wanted!r}: `speech runs list` tells the ids; the latest: {latest}")
     raise BadInput(f"{wanted!r} may be any of {len(found)} runs: {_candidates(found)}; write more of the id")
 
 
@@ -130,7 +128,7 @@ async def _read_runs(client: PrefectClient, flows: Sequence[str], newest: int | 
     while newest is None or len(found) < newest:
         limit = PAGE if newest is None else min(PAGE, newest - len(found))
         page = await client.read_flow_runs(
-            flow_filter=_named(flows), sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=limit, offset=len(found)
+            flow_filter=_named(flows), sort=FlowRunSort.START_TIME_DESC, limit=limit, offset=len(found)
         )
         found += page
         if len(page) < limit:

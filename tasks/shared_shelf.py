@@ -8,12 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from blocks.speech import Voice
+from blocks.speech import Audio, Voice
 from blocks.storage import Storage, StorageFailed, home, is_remote
 from blocks.storage.folder import HIDDEN
 from tasks.clips import Clip
 from tasks.shelf import Pieces, Shelf
-from tasks.shelf_facts import FACTS, PIECES, Stored, folder_of, key_of, name_of, sounds_of, told, told_pieces
+from tasks.shelf_facts import FACTS, PIECES, Stored, folder_of, key_of, name_of, sounds_of, told, told_pieces, written
+from tasks.shelf_index import Index
 
 FEW = 50
 """So many clips are asked for one by one; for more, the shelf is listed."""
@@ -46,6 +47,7 @@ class SharedShelf(Shelf):
     def __init__(self, remote: Storage, mirror: Path) -> None:
         super().__init__(mirror)
         self.storage = remote
+        self.index = Index(remote)
 
     def check(self) -> None:
         super().check()
@@ -53,15 +55,20 @@ class SharedShelf(Shelf):
 
     def find_all(self, texts: Iterable[str], voice: Voice) -> dict[str, Clip]:
         keys = {text: key_of(text, voice) for text in texts}
-        mine, settled, asked = self._stand(keys), set[str](), keys
+        mine, settled, asked, indexed = self._stand(keys), set[str](), keys, dict[str, Stored]()
         sizes = self._listed(keys.values()) if len(keys) > FEW else None
         if sizes is not None:
             sounds = sounds_of(sizes)
             settled = {text for text, stored in mine.items() if _agrees(stored, keys[text], sizes, sounds)}
             asked = {text: keys[text] for text in keys.keys() - settled if name_of(keys[text], FACTS) in sizes}
+            indexed = self._indexed(asked, voice, sizes, sounds) if len(asked) > FEW else {}
         theirs: dict[str, Stored] = {}
         for batch in _batches(asked):
-            theirs |= self._fetched(batch, mine)
+            known = {text: indexed[text] for text in batch.keys() & indexed.keys()}
+            known |= self._facts({text: key for text, key in batch.items() if text not in known}, voice)
+            theirs |= self._fetched(known, mine)
+        if sizes is not None:
+            self.index.write(voice)
         lacked = {text for text in mine.keys() - settled if _lacks(theirs.get(text), mine[text], sizes)}
         self._send_all(self._files(mine[text]) for text in lacked)
         return {text: self._placed(stored) for text, stored in (mine | theirs).items()}
@@ -78,6 +85,18 @@ class SharedShelf(Shelf):
         for text in theirs.keys() - mine.keys():
             _copy(self.root / names[text], theirs[text])
         return {text: pieces for text, data in (theirs | mine).items() if (pieces := told_pieces(data, text))}
+
+    def put(self, text: str, voice: Voice, audio: Audio, clip: Clip) -> Clip:
+        placed = super().put(text, voice, audio, clip)
+        self.index.note(voice, key_of(text, voice), written(text, voice, placed.uri, placed))
+        return placed
+
+    def keep(self, text: str, voice: Voice, placed: Clip) -> None:
+        super().keep(text, voice, placed)
+        self.index.note(voice, key_of(text, voice), written(text, voice, placed.uri, placed))
+
+    def close(self) -> None:
+        self.index.close()
 
     def read(self, clip: Clip) -> bytes:
         """The sound of a clip, fetched where the mirror has it no more."""
@@ -130,11 +149,25 @@ class SharedShelf(Shelf):
             )
             return {entry.name: entry.bytes for entries in found for entry in entries}
 
-    def _fetched(self, keys: Mapping[str, str], mine: Mapping[str, Stored]) -> dict[str, Stored]:
-        """The remote clips of these, whole and copied into the mirror, by their text."""
+    def _indexed(
+        self, keys: Mapping[str, str], voice: Voice, sizes: Mapping[str, int], sounds: Mapping[str, Sequence[str]]
+    ) -> dict[str, Stored]:
+        """What the index tells of these and the listing bears out, by their text."""
+        facts = self.index.read(voice, len(keys))
+        found = {text: told(facts[key], key) for text, key in keys.items() if key in facts}
+        return {text: clip for text, clip in found.items() if clip and _agrees(clip, keys[text], sizes, sounds)}
+
+    def _facts(self, keys: Mapping[str, str], voice: Voice) -> dict[str, Stored]:
+        """What the remote facts of these tell, by their text."""
         facts = self.storage.read_many(name_of(key, FACTS) for key in keys.values())
-        told_of = {text: told(facts[name], key) for text, key in keys.items() if (name := name_of(key, FACTS)) in facts}
-        theirs = {text: stored for text, stored in told_of.items() if stored}
+        read = {text: told(facts[name], key) for text, key in keys.items() if (name := name_of(key, FACTS)) in facts}
+        found = {text: stored for text, stored in read.items() if stored}
+        for text, stored in found.items():
+            self.index.note(voice, keys[text], stored.facts)
+        return found
+
+    def _fetched(self, theirs: Mapping[str, Stored], mine: Mapping[str, Stored]) -> dict[str, Stored]:
+        """Those of the remote clips that are whole, copied into the mirror, by their text."""
         same = {text for text, stored in theirs.items() if text in mine and mine[text].sound == stored.sound}
         whole = {text: theirs[text] for text in same if mine[text].clip.sha256 == theirs[text].clip.sha256}
         for text, stored in whole.items():
@@ -151,7 +184,7 @@ class SharedShelf(Shelf):
 
 
 def _agrees(stored: Stored, key: str, sizes: Mapping[str, int], sounds: Mapping[str, Sequence[str]]) -> bool:
-    """Whether a listing shows just this clip of the mirror: its one sound, and facts that say as much."""
+    """Whether a listing shows just this clip of the mirror, or of the index: its one sound, and facts as long."""
     listed = sizes.get(name_of(key, FACTS)) == len(stored.facts) and sounds.get(key) == [stored.sound]
     return listed and sizes[stored.sound] == stored.clip.bytes
 

@@ -51,6 +51,9 @@ class Shelf:
         if not is_marked(self.storage):
             mark(self.storage)
 
+    def close(self) -> None:
+        """Write what others save requests by; without it nothing is lost."""
+
     def find(self, text: str, voice: Voice) -> Clip | None:
         """The clip, if it stands here and size and hash agree; anything else counts as not there."""
         return self.find_all([text], voice).get(text)

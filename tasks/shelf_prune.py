@@ -16,6 +16,7 @@ from blocks.speech import BadInput
 from blocks.storage import Entry, Storage
 from blocks.storage.folder import HIDDEN, Folder
 from tasks.shelf_facts import CLAIMS, FACTS, PIECES, folder_of, told
+from tasks.shelf_index import INDEX
 
 YOUNG_S = 3600.0
 """A run may have just put or found it."""
@@ -24,14 +25,15 @@ MARK_S = 86_400.0
 # A shelf may stand among other files, which are nobody's here to delete.
 _ITEM = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[^/]+")
 _MARK = re.compile(rf"{CLAIMS}[0-9a-f]{{64}}\.[0-9a-f]{{32}}")
+_INDEX = re.compile(rf"{INDEX}[0-9a-f]{{16}}/[0-9a-f]{{32}}\.json")
 _HIDDEN = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(HIDDEN)}")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)b?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is kept or cleared away as a whole: a clip, the pieces of a text, or one file that nothing leads to."""
+    """What is kept or cleared away as a whole: a clip, a text's pieces, a file of the index, or one of no use."""
 
     names: tuple[str, ...]
     """In the order in which they are deleted: the facts first, so that no clip loses its sound before."""
@@ -68,15 +70,17 @@ class Stock:
 def stock_of(storage: Storage) -> Stock:
     """List a shelf. Facts are read only where a text has several takes. Raises StorageFailed."""
     of_key: dict[str, dict[str, Entry]] = {}
-    marks: list[Item] = []
+    others: list[Item] = []
     for entry in storage.entries():
         if _ITEM.fullmatch(entry.name):
             of_key.setdefault(PurePosixPath(entry.name).name.split(".", 1)[0], {})[entry.name] = entry
         elif _MARK.fullmatch(entry.name):
-            marks.append(Item((entry.name,), entry.bytes, entry.modified + MARK_S - YOUNG_S, orphan=True))
+            others.append(Item((entry.name,), entry.bytes, entry.modified + MARK_S - YOUNG_S, orphan=True))
+        elif _INDEX.fullmatch(entry.name):
+            others.append(Item((entry.name,), entry.bytes, entry.modified))
     current = _current_sounds(storage, of_key)
     found = [item for key, files in of_key.items() for item in _items(files, current.get(key, ""))]
-    return Stock((*found, *marks))
+    return Stock((*found, *others))
 
 
 def _current_sounds(storage: Storage, of_key: dict[str, dict[str, Entry]]) -> dict[str, str]:
@@ -152,7 +156,7 @@ def _sweep(storage: Storage) -> None:
 
 def bytes_of(text: str) -> float:
     """Of `500MB` or `5 GB`; infinite for nothing at all. Raises BadInput."""
-    plain = re.sub(r"\s+", "", text.lower())
+    plain = text.strip().lower()
     if not plain:
         return math.inf
     if not (found := _SIZE.fullmatch(plain)):

@@ -11,6 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from tests.emulator.fixture import Emulator, started
+from tests.s3_servers import moto, rclone  # noqa: F401 - fixtures
 
 # Prefect reads its settings when it is imported, which collection does: they must be there before.
 STATE = Path(tempfile.mkdtemp(prefix="speech-tests-"))

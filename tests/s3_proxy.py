@@ -2,18 +2,16 @@
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from email.utils import format_datetime, parsedate_to_datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from blocks.storage import Access
 
-BLOCK = 1 << 16
 STARTED_WITHIN_S = 10
 
 
@@ -26,7 +24,7 @@ class Fault:
     refuse: answer with `status` and `code`, unasked; hang: never answer; reset: hang up when the request has come.
     cut answer: half of it, then hang up; cut body: pass half of the request's on, then hang up on both sides.
     garble: the first byte of the request's body is another when it arrives.
-    lose answer: the server does it, and nobody hears of it; date: the server's clock is two hours ahead.
+    lose answer: the server does it, and nobody hears of it; date: the server's clock tells this `date`.
     """
     method: str = ""
     target: str = ""
@@ -35,6 +33,8 @@ class Fault:
     times: int = 1_000_000
     status: int = 503
     code: str = "SlowDown"
+    date: str = ""
+    """As HTTP writes it."""
 
     def fits(self, method: str, target: str) -> bool:
         if (self.method and self.method != method) or self.target not in target:
@@ -44,18 +44,27 @@ class Fault:
         return self.after < 0 <= self.times
 
 
+class Request(NamedTuple):
+    method: str
+    target: str
+    """Path and query, as they were sent."""
+    headers: dict[str, str]
+    """By their names in small letters."""
+    body: bytes
+
+
 @dataclass
 class Proxy:
     access: Access
     """Of the server, through the proxy."""
-    seen: list[tuple[str, str]] = field(default_factory=list)
-    """Method, and path with query, of every request in the order in which they came."""
+    seen: list[Request] = field(default_factory=list)
+    """In the order in which they came."""
     faults: list[Fault] = field(default_factory=list)
     """The first that fits is played."""
 
     def count(self) -> Counter[str]:
         """Requests by method."""
-        return Counter(method for method, _ in self.seen)
+        return Counter(request.method for request in self.seen)
 
     def clear(self) -> None:
         self.seen.clear()
@@ -104,73 +113,60 @@ def proxied(access: Access) -> Iterator[Proxy]:
 
 async def _relay(proxy: Proxy, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One request a connection."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").rstrip().split("\r\n")
-    method, target, _ = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    if "expect" in headers:
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
-    proxy.seen.append((method, target))
-    fault = next((fault for fault in proxy.faults if fault.fits(method, target)), None)
-    action = fault.action if fault else ""
-    if action == "hang":
-        await reader.read()
-    if fault and action == "refuse":
-        writer.write(_refusal(fault))
-        await writer.drain()
+    request = await _received(reader, writer)
+    proxy.seen.append(request)
+    fault = next((fault for fault in proxy.faults if fault.fits(request.method, request.target)), None)
+    if fault and fault.action in {"refuse", "hang", "reset"}:
+        await _unasked(fault, request, reader, writer)
         return
-    if action in {"hang", "reset"}:
+    answer = await _answer(port, request, fault.action if fault else "")
+    if fault and fault.action in {"lose answer", "cut body"}:
         writer.transport.abort()
         return
-    kept = [line for line in lines if not line.lower().startswith(("expect:", "connection:"))]
-    sent = "\r\n".join([first, *kept, "Connection: close", "", ""]).encode("latin-1")
-    async with _opened(port) as (upstream, down):
-        if action == "garble":
-            body = bytes([body[0] ^ 1]) + body[1:]
-        down.write(sent + (body[: len(body) // 2] if action == "cut body" else body))
-        await down.drain()
-        if action == "cut body":
-            writer.transport.abort()
-            return
-        answer = bytearray()
-        while block := await upstream.read(BLOCK):
-            answer += block
-    if action == "lose answer":
-        writer.transport.abort()
-        return
-    if action == "date":
-        answer = _later(answer)
+    if fault and fault.action == "date":
+        answer = re.sub(rb"(?i)\r\nDate:[^\r]*", b"\r\nDate: " + fault.date.encode(), answer, count=1)
+    cut = fault and fault.action == "cut answer"
     ends = answer.index(b"\r\n\r\n") + 4
-    writer.write(answer[: ends + (len(answer) - ends) // 2] if action == "cut answer" else answer)
+    writer.write(answer[: ends + (len(answer) - ends) // 2] if cut else answer)
     await writer.drain()
-    if action == "cut answer":
+    if cut:
         await asyncio.sleep(0.05)  # what is sent shall be read before the end is
         writer.transport.abort()
 
 
-@contextlib.asynccontextmanager
-async def _opened(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
+async def _received(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request:
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").rstrip().split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if headers.pop("expect", ""):
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return Request(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))
 
 
-def _refusal(fault: Fault) -> bytes:
+async def _unasked(fault: Fault, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    if fault.action == "hang":
+        await reader.read()
+    if fault.action != "refuse":
+        writer.transport.abort()
+        return
     body = f"<?xml version='1.0'?><Error><Code>{fault.code}</Code><Message>By the proxy.</Message></Error>".encode()
     head = f"HTTP/1.1 {fault.status} No\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
-    return f"{head}Connection: close\r\n\r\n".encode() + body
+    writer.write(f"{head}Connection: close\r\n\r\n".encode() + (b"" if request.method == "HEAD" else body))
+    await writer.drain()
 
 
-def _later(answer: bytearray) -> bytearray:
-    head, _, body = bytes(answer).partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    dated = [f"Date: {_shifted(line)}" if line.lower().startswith("date:") else line for line in lines]
-    return bytearray("\r\n".join([*dated, "", ""]).encode("latin-1") + body)
-
-
-def _shifted(line: str) -> str:
-    then: datetime = parsedate_to_datetime(line.partition(":")[2].strip())
-    return format_datetime(then + timedelta(hours=2), usegmt=True)
+async def _answer(port: int, request: Request, action: str) -> bytes:
+    """The server's, whole; of half a request there is none."""
+    lines = [f"{name}: {value}" for name, value in request.headers.items() if name != "connection"]
+    head = [f"{request.method} {request.target} HTTP/1.1", *lines, "Connection: close", "", ""]
+    body = request.body
+    if action == "garble":
+        body = bytes([body[0] ^ 1]) + body[1:]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write("\r\n".join(head).encode("latin-1") + (body[: len(body) // 2] if action == "cut body" else body))
+        await writer.drain()
+        return b"" if action == "cut body" else await reader.read()
+    finally:
+        writer.close()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocks.speech import Audio, RunFailed, Voice
@@ -72,6 +72,7 @@ def test_old_shelves_stay_good(shelf: Shelf) -> None:
     assert shelf.key("Hello.", VOICE) == KEY
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, len(AUDIO.data) - 1))
 def test_a_cut_sound_is_not_there(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     """A sound file cut anywhere counts as missing, and is replaced."""
@@ -83,6 +84,7 @@ def test_a_cut_sound_is_not_there(tmp_path_factory: pytest.TempPathFactory, cut:
     assert shelf.find("Hello.", VOICE)
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, 200), junk=st.binary(max_size=20))
 def test_cut_facts_are_not_there(tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes) -> None:
     """Facts that are cut or overwritten never raise: the clip is just not there."""

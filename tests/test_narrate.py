@@ -1,22 +1,28 @@
 """The whole flow, in this process, against a real Prefect server and the embedded voice."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import soundfile
 from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+from prefect.states import AwaitingRetry
 
 from blocks.plans import Plan
 from blocks.providers import PROVIDERS
 from blocks.providers.espeak import Espeak
 from blocks.speech import Audio, BadInput, BadText, BadVoice, Limits, Offer, SpeechError, Voice
+from blocks.storage.places import storage_at
 from flows.narrate import narrate
 from tasks.encode import FORMATS
 from tasks.progress import WATCHED, Progress
 from tasks.recording import Incomplete, Recording
 from tests.emulator.fixture import Emulator
+from tests.s3_servers import S3Server
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -135,6 +141,117 @@ async def test_what_fails_for_good_is_named_and_the_rest_kept(tmp_path: Path, mo
     assert mended.audio
     assert mended.synthesised <= 1
     assert mended.reused >= 1
+
+
+async def test_gaps_may_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who allows gaps gets a recording with silence, about as long as the text, where nobody spoke; it is marked in the
+    manifest, the subtitles and the report. Said later, only that is called for, and the gap is gone.
+    """
+    monkeypatch.setitem(PROVIDERS, "stubborn", lambda _server, _key: Stubborn())
+    play = tmp_path / "play.txt"
+    play.write_text("The curtain rises.\n\nMacbeth.\n\nThe witches wait for him.")
+    recording = await narrate(str(play), output=str(tmp_path), provider="stubborn", format="wav", allow_gaps=True)
+    assert recording.audio
+    assert [failure.text for failure in recording.failures] == ["Macbeth."]
+    table = recording.manifest
+    assert list(table["status"]) == ["ok", "failed", "ok"]
+    gap = table.iloc[1]
+    sound, rate = soundfile.read(recording.audio, dtype="int16")
+    silent = sound[round(gap["start_s"] * rate) : round(gap["end_s"] * rate)]
+    assert not silent.any()
+    assert 0.3 < len(silent) / rate < 3
+    assert "[not spoken] Macbeth." in Path(recording.subtitles or "").read_text()
+    assert "will not say that name" in Path(recording.report).read_text()
+
+    monkeypatch.setitem(PROVIDERS, "stubborn", lambda _server, _key: Espeak())
+    whole = await narrate(str(play), output=str(tmp_path), provider="stubborn", format="wav", allow_gaps=True)
+    assert (whole.failures, whole.calls, whole.reused) == ((), 1, 2)
+
+
+async def test_gaps_alone_are_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing at all was spoken, allowed gaps make no recording of silence."""
+    monkeypatch.setitem(PROVIDERS, "stubborn", lambda _server, _key: Stubborn())
+    (tmp_path / "play.txt").write_text("Macbeth.")
+    with pytest.raises(Incomplete):
+        await narrate(str(tmp_path / "play.txt"), output=str(tmp_path), provider="stubborn", allow_gaps=True)
+    assert not (tmp_path / "play.mp3").exists()
+
+
+async def test_what_a_fresh_run_has_said_it_does_not_say_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fresh` speaks what is on the shelf anew; but the same run, retried, keeps what it has said itself."""
+    monkeypatch.setitem(PROVIDERS, "stubborn", lambda _server, _key: Stubborn())
+    play = tmp_path / "play.txt"
+    play.write_text("The curtain rises.\n\nMacbeth.\n\nThe witches wait.")
+    await incomplete(play, tmp_path)
+    with pytest.raises(Incomplete) as failed:
+        await narrate(str(play), output=str(tmp_path), provider="stubborn", fresh=True)
+    first = failed.value.recording
+    assert (first.synthesised, first.reused) == (2, 0)
+    async with get_client() as client:
+        run = await client.read_flow_run(first.run_id)
+        await client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+        run = await client.read_flow_run(run.id)
+    monkeypatch.setitem(PROVIDERS, "stubborn", lambda _server, _key: Espeak())
+    again = await run_flow(narrate, flow_run=run)
+    assert (again.run_id, again.synthesised, again.reused) == (first.run_id, 1, 2)
+
+
+@pytest.mark.parametrize("bucket", ["moto", "rclone"])
+async def test_all_of_it_on_s3(
+    bucket: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """Source, shelf and recording in a bucket: all that a folder would hold is there, whole, and nothing else; another
+    machine says nothing again.
+    """
+    server = request.getfixturevalue(bucket)
+    address = f"{server.bucket_address(f'books-{tmp_path.name.lower().replace(chr(95), chr(45))[-30:]}')}/shop"
+    store = storage_at(address, server.access)
+    store.write("in/story.txt", b"Hello, bucket.\n\nAnd good night.")
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    options = {"output": f"{address}/out", "shelf": f"{address}/shelf", "format": "flac"}
+    recording = await narrate(f"{address}/in/story.txt", **options)
+    assert recording.audio == f"{address}/out/story.flac"
+    names = {f"story.{ending}" for ending in ("flac", "manifest.csv", "manifest.json", "report.html", "srt")}
+    assert {entry.name for entry in store.entries("out/")} == {f"out/{name}" for name in names}
+    facts = json.loads(store.read("out/story.manifest.json"))
+    assert hashlib.sha256(store.read("out/story.flac")).hexdigest() == facts["audio"]["sha256"]
+    assert list(recording.manifest["text"]) == ["Hello, bucket.", "And good night."]
+    assert set(recording.manifest["clip"].str.startswith(f"{address}/shelf/")) == {True}
+    assert "<audio controls" in recording._repr_html_()
+    assert not list(home.glob("outputs/*"))
+
+    monkeypatch.setenv("SPEECH_HOME", str(tmp_path / "elsewhere"))
+    again = await narrate(f"{address}/in/story.txt", **options)
+    assert (again.calls, again.reused) == (0, 2)
+    assert hashlib.sha256(store.read("out/story.flac")).hexdigest() == facts["audio"]["sha256"]
+
+
+async def test_a_bucket_that_is_not_there_costs_nothing(
+    moto: S3Server, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong shelf or output is refused before the first call, with its name and what to do."""
+    for name, value in moto.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CARTESIA_API_KEYS", "test-key-1")
+    (tmp_path / "story.txt").write_text("Hello.")
+    options = {"provider": "cartesia", "server": emulator.server("cartesia")}
+    for wrong in (
+        {"shelf": "s3://no-such-bucket/shelf", "output": str(tmp_path)},
+        {"output": "s3://no-such-bucket/out"},
+    ):
+        with pytest.raises(BadInput, match="no-such-bucket"):
+            await narrate(str(tmp_path / "story.txt"), **options, **wrong)
+    assert emulator.ledger("cartesia") == []
+
+
+async def test_the_source_in_the_bucket_stays(moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file that a run makes takes its source's place in a bucket, either."""
+    for name, value in moto.environment().items():
+        monkeypatch.setenv(name, value)
+    address = moto.bucket_address("stays")
+    with pytest.raises(BadInput, match="overwritten"):
+        await narrate(f"{address}/story.srt", output=address)
 
 
 async def test_what_was_said_in_pieces_costs_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

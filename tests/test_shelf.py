@@ -7,20 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocks.speech import Audio, BadInput, RunFailed, Voice
+from blocks.speech import BadInput, RunFailed
 from blocks.storage import Storage, StorageFailed
 from blocks.storage.folder import Folder
 from blocks.storage.places import storage_at
-from tasks.clips import Clip
 from tasks.document import Boundary, Chunk
 from tasks.shared_shelf import FEW, SharedShelf
 from tasks.shelf import Shelf
 from tasks.shelf_facts import FACTS, FORMAT, MARKER, PIECES, key_of, name_of
+from tests.shelves import VOICE, put, said, texts
 
-VOICE = Voice("espeak", "en-us", "en-us")
 TEXT = "Hello there. You."
 PIECES_OF_TEXT = [Chunk("Hello there.", 0, Boundary.SENTENCE), Chunk("You.", 0, Boundary.PARAGRAPH)]
 SHELVES = ["folder", "shared", "moto", "rclone"]
@@ -29,28 +28,12 @@ Machines = Callable[[str], Shelf]
 """By the name of a machine, what it sees of the one shelf."""
 
 
-def said(text: str, take: int = 1) -> tuple[Audio, Clip]:
-    """A sound of its own for each text and take, and its clip."""
-    data = f"RIFF {text} {take}".encode() * 9
-    clip = Clip("", hashlib.sha256(data).hexdigest(), len(data), 22_050, 6, 1, 5, -3.0, -20.0, attempts=2)
-    return Audio(data, "wav"), clip
-
-
-def put(shelf: Shelf, text: str = TEXT, take: int = 1) -> Clip:
-    audio, clip = said(text, take)
-    return shelf.put(text, VOICE, audio, clip)
-
-
 def sound_name(text: str = TEXT, take: int = 1) -> str:
     return name_of(key_of(text, VOICE), f".{said(text, take)[1].sha256[:8]}.wav")
 
 
 def facts_name(text: str = TEXT) -> str:
     return name_of(key_of(text, VOICE), FACTS)
-
-
-def texts(count: int) -> list[str]:
-    return [f"This is text number {number}." for number in range(count)]
 
 
 @pytest.fixture(params=SHELVES)
@@ -68,7 +51,7 @@ def machines(request: pytest.FixtureRequest, tmp_path: Path) -> Machines:
 
 def test_put_here_and_found_there(machines: Machines) -> None:
     """What one machine puts another finds, free of charge, and reads byte for byte."""
-    placed = put(machines("one"))
+    placed = put(machines("one"), TEXT)
     there = machines("other")
     found = there.find(TEXT, VOICE)
     assert found == replace(placed, reused=True, attempts=0, latency_s=0.0)
@@ -92,7 +75,7 @@ def test_many_are_found_at_once(machines: Machines, count: int) -> None:
 @pytest.mark.parametrize("spoilt", ["cut", "flipped", "empty", "gone"])
 def test_a_spoilt_sound_is_not_there_and_is_replaced(machines: Machines, spoilt: str) -> None:
     """A sound that was cut or changed on the shelf counts as missing; said again, it is good for all."""
-    put(machines("one"))
+    put(machines("one"), TEXT)
     data = said(TEXT)[0].data
     storage = machines("one").storage
     if spoilt == "gone":
@@ -102,23 +85,23 @@ def test_a_spoilt_sound_is_not_there_and_is_replaced(machines: Machines, spoilt:
         storage.write(sound_name(), wrong)
     assert machines("other").find(TEXT, VOICE) is None
     assert machines("third").find_all([TEXT, *texts(FEW)], VOICE) == {}
-    put(machines("other"))
+    put(machines("other"), TEXT)
     assert machines("fourth").find(TEXT, VOICE)
 
 
 @pytest.mark.parametrize("facts", [b"", b"{", b"[]", b"null", b'{"file": "../../x.wav", "clip": {}}', b"\xff"])
 def test_spoilt_facts_are_none(machines: Machines, facts: bytes) -> None:
     """Facts that are no facts never raise, and lead nowhere."""
-    put(machines("one"))
+    put(machines("one"), TEXT)
     machines("one").storage.write(facts_name(), facts)
     assert machines("other").find(TEXT, VOICE) is None
-    put(machines("other"))
+    put(machines("other"), TEXT)
     assert machines("third").find(TEXT, VOICE)
 
 
 def test_facts_lead_only_to_their_own_sound(machines: Machines) -> None:
     """Facts that name another file of the shelf, or one outside, are not believed."""
-    put(machines("one"))
+    put(machines("one"), TEXT)
     storage = machines("one").storage
     for file in (facts_name("Other."), f"../{sound_name()}", "other.wav", "/etc/passwd"):
         told = {**json.loads(storage.read(facts_name())), "file": file}
@@ -128,10 +111,10 @@ def test_facts_lead_only_to_their_own_sound(machines: Machines) -> None:
 
 def test_another_take_is_kept(machines: Machines) -> None:
     """The last take that was put counts for all, also on a machine that has the first; so does a flag that is added."""
-    first = put(machines("one"))
+    first = put(machines("one"), TEXT)
     others = [TEXT, *texts(FEW)]
     assert machines("other").find(TEXT, VOICE)
-    second = put(machines("one"), take=2)
+    second = put(machines("one"), TEXT, take=2)
     for name, wanted in (("other", [TEXT]), ("third", others)):
         found = machines(name).find_all(wanted, VOICE)[TEXT]
         assert found.sha256 == second.sha256 != first.sha256
@@ -171,17 +154,18 @@ def test_the_marker(machines: Machines) -> None:
 
 def test_old_shelves_need_no_marker(machines: Machines) -> None:
     """A shelf that was filled before there were markers keeps its clips."""
-    put(machines("one"))
+    put(machines("one"), TEXT)
     machines("other").check()
     assert machines("other").find(TEXT, VOICE)
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, 400), junk=st.binary(max_size=20))
 def test_cut_facts_are_not_there(tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes) -> None:
     """Facts that are cut or overwritten anywhere never raise, on a shared shelf either."""
     folder = tmp_path_factory.mktemp("shelf")
     remote = Folder(folder / "remote")
-    put(SharedShelf(remote, folder / "one"))
+    put(SharedShelf(remote, folder / "one"), TEXT)
     facts = remote.read(facts_name())
     remote.write(facts_name(), facts[:cut] + junk)
     found = SharedShelf(remote, folder / "other").find(TEXT, VOICE)
@@ -191,7 +175,7 @@ def test_cut_facts_are_not_there(tmp_path_factory: pytest.TempPathFactory, cut: 
 def test_what_cannot_be_read_is_no_miss(tmp_path: Path) -> None:
     """A clip that stands there and cannot be read ends the run: it was paid, and would be bought again."""
     shelf = Shelf(tmp_path / "shelf")
-    put(shelf)
+    put(shelf, TEXT)
     for name in (sound_name(), facts_name()):
         (shelf.root / name).rename(tmp_path / "aside")
         (shelf.root / name).mkdir()
@@ -208,7 +192,7 @@ def test_a_hit_counts_as_used(tmp_path: Path) -> None:
     import time
 
     shelf = Shelf(tmp_path / "shelf")
-    put(shelf)
+    put(shelf, TEXT)
     shelf.put_pieces("Hello there. You.", replace(VOICE, speed=2.0), PIECES_OF_TEXT)
     pieces = name_of(key_of(TEXT, replace(VOICE, speed=2.0)), PIECES)
     for name in (facts_name(), pieces):
@@ -225,4 +209,4 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot write into"):
         Shelf(tmp_path / "shelf").check()
     with pytest.raises(RunFailed, match="shelf"):
-        put(Shelf(tmp_path / "shelf"))
+        put(Shelf(tmp_path / "shelf"), TEXT)

@@ -10,18 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocks.speech import Audio, Voice
 from blocks.storage import Entry, StorageFailed
 from blocks.storage.folder import Folder
-from tasks import shared_shelf
+from blocks.storage.places import storage_at
+from tasks import shared_shelf, shelf_index
 from tasks.clips import Clip
 from tasks.document import Boundary, Chunk
 from tasks.shared_shelf import FEW, SharedShelf, mirror_of, shelf_at
 from tasks.shelf import Shelf
 from tasks.shelf_facts import FACTS, key_of, name_of
+from tasks.shelf_index import INDEX, Index
+from tests.s3_servers import S3Server
+from tests.shelves import VOICE, put, said, texts
 
-VOICE = Voice("espeak", "en-us", "en-us")
-MANY = [f"This is text number {number}." for number in range(6 * FEW)]
+MANY = texts(2 * FEW + 20)
 
 
 class Counting(Folder):
@@ -66,16 +68,6 @@ def remote(tmp_path: Path) -> Counting:
     return Counting(tmp_path / "remote")
 
 
-def said(text: str, take: int = 1) -> tuple[Audio, Clip]:
-    data = f"RIFF {text} {take}".encode() * 9
-    clip = Clip("", hashlib.sha256(data).hexdigest(), len(data), 22_050, 6, 1, 5, -3.0, -20.0)
-    return Audio(data, "wav"), clip
-
-
-def put(shelf: Shelf, text: str, take: int = 1) -> Clip:
-    return shelf.put(text, VOICE, *said(text, take))
-
-
 def is_whole(shelf: Shelf, clip: Clip) -> bool:
     return hashlib.sha256(shelf.read(clip)).hexdigest() == clip.sha256
 
@@ -85,25 +77,78 @@ def test_a_warm_mirror_costs_no_request_a_clip(remote: Counting, tmp_path: Path)
     shelf = SharedShelf(remote, tmp_path / "one")
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda text: put(shelf, text), MANY))
+    shelf.close()
     remote.counted()
     assert len(shelf.find_all(MANY, VOICE)) == len(MANY)
-    gets, puts, lists = remote.counted()
-    assert (gets, puts) == (0, 0)
-    assert lists <= 256  # one a folder, however many clips there are
+    folders = {key_of(text, VOICE)[:2] for text in MANY}  # 256 at most, however many clips there are
+    assert remote.counted() == (0, 0, len(folders))
+
+
+def filled(remote: Counting, place: Path) -> None:
+    """With MANY, by a machine that was killed before it wrote an index."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: put(SharedShelf(remote, place), text), MANY))
+    remote.counted()
 
 
 def test_a_fresh_machine_fetches_each_clip_once(remote: Counting, tmp_path: Path) -> None:
-    """Facts and sound, once; then it has them itself."""
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda text: put(SharedShelf(remote, tmp_path / "one"), text), MANY))
-    remote.counted()
+    """Facts and sound, once, then it has them itself; and the next one takes the facts from its index."""
+    filled(remote, tmp_path / "one")
     fresh = SharedShelf(remote, tmp_path / "fresh")
     found = fresh.find_all(MANY, VOICE)
     assert len(found) == len(MANY)
-    assert remote.counted()[:2] == (2 * len(MANY), 0)
+    assert remote.counted()[:2] == (2 * len(MANY), 1)
     assert all(is_whole(fresh, clip) for clip in found.values())
-    assert len(fresh.find_all(MANY, VOICE)) == len(MANY)
+    assert fresh.find_all(MANY, VOICE) == found
     assert remote.counted()[:2] == (0, 0)
+    assert SharedShelf(remote, tmp_path / "next").find_all(MANY, VOICE) == found
+    assert remote.counted()[:2] == (len(MANY) + 1, 0)
+
+
+def test_a_run_that_ends_leaves_an_index(remote: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run has said is in the index: most of it while it speaks, the rest at its end."""
+    monkeypatch.setattr(shelf_index, "SEGMENT", 50)
+    monkeypatch.setattr(shelf_index, "LEAST", 5)
+    shelf = SharedShelf(remote, tmp_path / "one")
+    for text in MANY[:110]:
+        put(shelf, text)
+        assert shelf.find(text, VOICE)
+    assert len(list(remote.entries(INDEX))) == 2
+    shelf.close()
+    remote.counted()
+    assert len(SharedShelf(remote, tmp_path / "other").find_all(MANY, VOICE)) == 110
+    assert remote.counted()[0] == 110 + 3
+
+
+@pytest.mark.parametrize("damage", ["rubbish", "cut", "no object", "other facts"])
+def test_an_index_is_not_believed(remote: Counting, tmp_path: Path, damage: str) -> None:
+    """An index that is damaged, or tells of what has changed since, costs requests and nothing else."""
+    filled(remote, tmp_path / "one")
+    found = SharedShelf(remote, tmp_path / "other").find_all(MANY, VOICE)
+    [entry] = remote.entries(INDEX)
+    data = remote.read(entry.name)
+    wrong = {"rubbish": b"\xff", "cut": data[:-9], "no object": b"[7]", "other facts": data.replace(b"sha256", b"sha")}
+    remote.write(entry.name, wrong[damage])
+    assert SharedShelf(remote, tmp_path / "third").find_all(MANY, VOICE) == found
+    put(SharedShelf(remote, tmp_path / "one"), MANY[0], take=2)
+    remote.write(entry.name, data)
+    newer = SharedShelf(remote, tmp_path / "fourth").find_all(MANY, VOICE)
+    assert newer[MANY[0]].sha256 == said(MANY[0], take=2)[1].sha256
+    assert len(newer) == len(MANY)
+
+
+def test_an_index_stays_small(remote: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many files of an index become one, and nothing of it is lost; one that is too long is left alone."""
+    monkeypatch.setattr(shelf_index, "SEGMENT", 5)
+    shelf = SharedShelf(remote, tmp_path / "one")
+    for text in MANY:
+        put(shelf, text)
+    assert len(list(remote.entries(INDEX))) == len(MANY) // 5
+    known = Index(remote).read(VOICE, len(MANY))
+    assert len(known) == len(MANY)
+    assert len(list(remote.entries(INDEX))) == 1
+    assert Index(remote).read(VOICE, len(MANY)) == known
+    assert Index(remote).read(VOICE, 1) == {}
 
 
 def test_what_is_nowhere_costs_no_request_a_text(remote: Counting, tmp_path: Path) -> None:
@@ -132,6 +177,25 @@ def test_paid_speech_outlives_an_outage(remote: Counting, tmp_path: Path, wanted
     assert is_whole(other, clip)
     assert again.pieces_of([*wanted, MANY[1]], VOICE)
     assert SharedShelf(remote, tmp_path / "third").pieces(MANY[1], VOICE)
+
+
+def test_a_server_that_is_killed(rclone: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said while a real server is down is kept, and sent when it is back; and nothing counts as missing."""
+    monkeypatch.setattr(shared_shelf, "PAUSES_S", ())
+    shelf = SharedShelf(storage_at(rclone.bucket_address("killed"), rclone.access), tmp_path / "one")
+    kept = put(shelf, MANY[0])
+    rclone.kill()
+    try:
+        with pytest.raises(StorageFailed, match="finished speech is kept"):
+            put(shelf, MANY[1])
+        for wanted in (MANY, MANY[:1]):
+            with pytest.raises(StorageFailed):
+                shelf.find_all(wanted, VOICE)
+        assert is_whole(shelf, kept)  # the merge needs no server
+    finally:
+        rclone.restart()
+    assert len(shelf.find_all(MANY, VOICE)) == 2
+    assert SharedShelf(shelf.storage, tmp_path / "other").find(MANY[1], VOICE)
 
 
 def test_a_bucket_that_is_away_ends_the_search(remote: Counting, tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def test_a_missing_file(store: Storage):
 
 
 def test_many_are_read_at_once(store: Storage):
-    """300 files come back, each with its own bytes."""
-    wanted = {f"{number:03}": str(number).encode() for number in range(300)}
+    """100 files come back, each with its own bytes."""
+    wanted = {f"{number:03}": str(number).encode() for number in range(100)}
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(store.write, wanted, wanted.values()))
     assert store.read_many(wanted) == wanted

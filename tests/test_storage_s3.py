@@ -1,9 +1,14 @@
 """S3 itself: how many requests it takes, what happens when the network or the server fails, and what is told then."""
 
 import asyncio
+import base64
+import os
 import re
+import subprocess
+import sys
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -85,23 +90,32 @@ def told(ask: Callable[[], object], kind: type[SpeechError] = StorageFailed) -> 
     return str(caught.value)
 
 
+def together(ask: Callable[[Any], object], things: list[Any]) -> None:
+    """At once, since each waits for tries that fail."""
+    with ThreadPoolExecutor(len(things)) as pool:
+        list(pool.map(ask, things))
+
+
 def test_a_request_each(proxy: Proxy, store: S3):
     """Reading, writing and creating a file are one request each; nothing is asked beforehand."""
     store.write("a", b"1" * 1_000_000)
     store.read("a")
     store.create("b", b"1")
-    assert [method for method, _ in proxy.seen] == ["PUT", "GET", "PUT"]
+    assert [request.method for request in proxy.seen] == ["PUT", "GET", "PUT"]
 
 
-def test_a_list_is_not_a_request_each(proxy: Proxy, store: S3):
+def test_a_list_is_not_a_request_each(rclone: S3Server, rclone_proxy: Proxy):
     """1,100 files are listed by two requests, and deleted by two."""
+    address, names = f"{rclone.bucket_address('many')}/{uuid4().hex}", [f"{number:04}" for number in range(1100)]
+    direct = S3(address, rclone.access)
     with ThreadPoolExecutor(32) as pool:
-        list(pool.map(lambda number: store.write(f"{number:04}", b"1"), range(1100)))
-    proxy.clear()
-    assert len({entry.name for entry in store.entries()}) == 1100
-    assert proxy.count() == {"GET": 2}
-    store.delete(f"{number:04}" for number in range(1100))
-    assert proxy.count() == {"GET": 2, "POST": 2}
+        list(pool.map(lambda name: direct.write(name, b"1"), names))
+    rclone_proxy.clear()
+    store = S3(address, rclone_proxy.access)
+    assert sorted(entry.name for entry in store.entries()) == names
+    assert rclone_proxy.count() == {"GET": 2}
+    store.delete(names)
+    assert rclone_proxy.count() == {"GET": 2, "POST": 2}
     assert not list(store.entries())
 
 
@@ -111,9 +125,9 @@ def test_a_large_file_is_nowhere_before_it_is_whole(proxy: Proxy, store: S3, tmp
     file.write_bytes(LARGE)
     store.write("old", b"older")
     before = list(store.entries())
-    proxy.faults.append(Fault("refuse", "PUT", "partNumber=2", status=500, code="InternalError"))
+    proxy.faults.append(Fault("refuse", "PUT", "partNumber=2", status=403, code="AccessDenied"))
     for name in ("old", "new"):
-        assert AGAIN in told(lambda name=name: store.upload(name, file))
+        assert "may not do that" in told(lambda name=name: store.upload(name, file))
     assert list(store.entries()) == before
     assert store.read("old") == b"older"
     proxy.clear()
@@ -127,7 +141,7 @@ def test_a_failed_upload_is_aborted(moto_proxy: Proxy, moto: S3Server, client: A
     moto_proxy.clear()
     store = S3(f"s3://faults/{uuid4().hex}", moto_proxy.access)
     (tmp_path / "large").write_bytes(LARGE)
-    moto_proxy.faults.append(Fault("refuse", "PUT", "partNumber=2", status=500, code="InternalError"))
+    moto_proxy.faults.append(Fault("refuse", "PUT", "partNumber=2", status=403, code="AccessDenied"))
     told(lambda: store.upload("a", tmp_path / "large"))
     assert not uploads(client)
 
@@ -141,9 +155,11 @@ def test_dangling_uploads(moto_proxy: Proxy, moto: S3Server, client: Any, tmp_pa
     (tmp_path / "large").write_bytes(LARGE)
     for name in ("a", "a2", "b"):
         client.create_multipart_upload(Bucket="faults", Key=f"{root}/{name}")
+    # To moto every upload began on 10 Nov 2010 at 20:48.
+    moto_proxy.faults.append(Fault("date", date="Wed, 10 Nov 2010 21:45:00 GMT"))
     store.upload("a", tmp_path / "large")
     assert uploads(client) == {f"{root}/a", f"{root}/a2", f"{root}/b"}  # they may still be running
-    moto_proxy.faults.append(Fault("date"))
+    moto_proxy.faults[:] = [Fault("date", date="Wed, 10 Nov 2010 22:00:00 GMT")]
     store.upload("a", tmp_path / "large")
     assert uploads(client) == {f"{root}/a2", f"{root}/b"}
     for upload in client.list_multipart_uploads(Bucket="faults")["Uploads"]:
@@ -154,23 +170,28 @@ def test_a_cut_put_is_refused(proxy: Proxy, store: S3):
     """Of a PUT that is cut off each time nothing is seen, and what stood there stays."""
     store.write("old", b"older" * 100_000)
     proxy.faults.append(Fault("cut body", "PUT"))
-    for name in ("old", "new"):
-        assert "does not answer" in told(lambda name=name: store.write(name, b"newer" * 100_000))
+    together(lambda name: told(lambda: store.write(name, b"newer" * 100_000)), ["old", "new"])
     proxy.clear()
     assert store.read("old") == b"older" * 100_000
     assert [entry.name for entry in store.entries()] == ["old"]
 
 
-def test_garbled_bytes_are_refused(rclone_proxy: Proxy, rclone: S3Server):
-    """The server checks what it gets: bytes that change on the way are not kept."""
-    rclone.bucket_address("faults")
-    rclone_proxy.clear()
-    store = S3(f"s3://faults/{uuid4().hex}", rclone_proxy.access)
-    rclone_proxy.faults.append(Fault("garble", "PUT"))
-    told(lambda: store.write("a", b"speech" * 1000))
-    rclone_proxy.clear()
-    with pytest.raises(FileNotFoundError):
-        store.read("a")
+def test_the_server_can_check_what_it_gets(proxy: Proxy, store: S3, tmp_path: Path):
+    """Every file, and every part of a large one, travels with its checksum."""
+    (tmp_path / "large").write_bytes(LARGE)
+    store.write("a", b"speech")
+    store.upload("b", tmp_path / "large")
+    puts = [request for request in proxy.seen if request.method == "PUT"]
+    assert len(puts) == 4
+    for put in puts:
+        assert put.headers["x-amz-checksum-crc32"] == base64.b64encode(zlib.crc32(put.body).to_bytes(4)).decode()
+
+
+def test_damaged_bytes_are_no_outage(proxy: Proxy, store: S3):
+    """What a server kept that checks nothing is read as it is: its reader finds out, and may have it made anew."""
+    proxy.faults.append(Fault("garble", "PUT"))
+    store.write("a", b"speech")
+    assert store.read("a") == b"rpeech"
 
 
 def test_a_cut_answer_is_asked_for_again(proxy: Proxy, store: S3):
@@ -185,14 +206,14 @@ def test_a_cut_answer_is_asked_for_again(proxy: Proxy, store: S3):
 
 @pytest.mark.parametrize("action", ["refuse", "reset"])
 def test_a_short_trouble_is_not_told(proxy: Proxy, store: S3, action: Any):
-    """Two refusals or resets in a row are tried again, in silence."""
+    """One refusal or reset is tried again, in silence."""
     for ask in (
         lambda: store.write("a", b"1"),
         lambda: store.read("a"),
         lambda: list(store.entries()),
         lambda: store.delete(["a"]),
     ):
-        proxy.faults.append(Fault(action, times=2))
+        proxy.faults.append(Fault(action, times=1))
         ask()
 
 
@@ -200,7 +221,16 @@ def test_an_outage_in_the_middle(proxy: Proxy, store: S3):
     """Whatever is asked fails within 20 s, says where, why and what to do, and never looks like a missing file."""
     store.write("a", b"1")
     proxy.faults.append(Fault("refuse", status=503, code="ServiceUnavailable"))
-    for ask in (
+
+    def fails(ask: Callable[[], object]) -> None:
+        began = time.monotonic()
+        message = told(ask)
+        assert time.monotonic() - began < 20
+        assert store.address in message
+        assert "the server says ServiceUnavailable" in message
+        assert AGAIN in message
+
+    asked = [
         lambda: store.read("a"),
         lambda: store.read_many(["a"] * 100),
         lambda: store.write("a", b"2"),
@@ -208,13 +238,8 @@ def test_an_outage_in_the_middle(proxy: Proxy, store: S3):
         lambda: list(store.entries()),
         lambda: store.delete(["a"]),
         store.check,
-    ):
-        began = time.monotonic()
-        message = told(ask)
-        assert time.monotonic() - began < 20
-        assert store.address in message
-        assert "the server says ServiceUnavailable" in message
-        assert AGAIN in message
+    ]
+    together(fails, asked)
     proxy.clear()
     assert store.read("a") == b"1"
 
@@ -246,18 +271,32 @@ def test_a_page_of_another_server_is_no_missing_file(proxy: Proxy, store: S3):
         (404, "NoSuchBucket", "no such bucket: make it first"),
     ],
 )
-@pytest.mark.parametrize("method", ["PUT", "GET", "POST", ""])
-def test_the_preflight_tells_what_to_do(
-    moto_proxy: Proxy, moto: S3Server, status: int, code: str, words: str, method: str
-):
-    """Whether writing, reading or deleting is refused, it is bad input with a remedy."""
+def test_the_preflight_tells_what_to_do(moto_proxy: Proxy, moto: S3Server, status: int, code: str, words: str):
+    """What is wrong with an address or its credentials is bad input with a remedy."""
     moto.bucket_address("faults")
     moto_proxy.clear()
-    moto_proxy.faults.append(Fault("refuse", method, status=status, code=code))
+    moto_proxy.faults.append(Fault("refuse", status=status, code=code))
     message = told(S3("s3://faults/x", moto_proxy.access).check, BadInput)
     assert words in message
     assert re.match(r"cannot use s3://faults/x at 127\.0\.0\.1:\d+: ", message)
     moto_proxy.clear()
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("PUT", ""), ("GET", ".speech-check"), ("GET", "list-type"), ("POST", "")]
+)
+def test_the_preflight_does_all_that_a_run_will(proxy: Proxy, store: S3, method: str, target: str):
+    """Who may not write, read, list or delete is told so before anything is paid."""
+    proxy.faults.append(Fault("refuse", method, target, status=403, code="AccessDenied"))
+    assert "may not do that" in told(store.check, BadInput)
+
+
+@pytest.mark.parametrize("code", ["InsufficientStorage", "XMinioStorageFull", ""])
+def test_a_full_server(proxy: Proxy, store: S3, code: str):
+    """It is told as such; the command was right, so it is to be run again."""
+    proxy.faults.append(Fault("refuse", "PUT", status=507, code=code))
+    for ask in (store.check, lambda: store.write("a", b"1")):
+        assert f"the server has no room left. {AGAIN}" in told(ask)
 
 
 def test_wrong_credentials_and_bucket(rclone: S3Server):
@@ -273,10 +312,13 @@ def test_wrong_credentials_and_bucket(rclone: S3Server):
 def test_a_dead_endpoint_is_told_soon(endpoint: str):
     """Nobody there: within 20 s, and it is no fault of the command."""
     store = S3("s3://bucket/x", Access(endpoint.format(dead_port()), "us-east-1", KEY_ID, SECRET))
-    for ask in (store.check, lambda: store.read("a")):
+
+    def fails(ask: Callable[[], object]) -> None:
         began = time.monotonic()
         assert f"the server does not answer. {AGAIN}" in told(ask)
         assert time.monotonic() - began < 20
+
+    together(fails, [store.check, lambda: store.read("a")])
 
 
 def test_a_server_that_hangs_is_told_soon(moto_proxy: Proxy):
@@ -365,3 +407,17 @@ def test_a_file_above_the_bound_of_one_put(rclone: S3Server):
     store.write("a", data)
     assert store.read("a") == data
     store.delete(["a"])
+
+
+def test_a_process_ends_in_peace(rclone: S3Server):
+    """One that used a bucket from two threads ends at once, and leaves no warning of what it left open."""
+    program = (
+        "import threading; from blocks.storage.places import storage_at;"
+        f"store = storage_at({rclone.bucket_address('peace')!r});"
+        "asked = [threading.Thread(target=store.check) for _ in range(2)];"
+        "[thread.start() for thread in asked]; [thread.join() for thread in asked]; print('done')"
+    )
+    environment = os.environ | rclone.environment()
+    command = [sys.executable, "-W", "error", "-c", program]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("done\n", "", 0)

@@ -9,11 +9,16 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 import soundfile
 
+from blocks.storage.places import storage_at
 from deployments.server import free_port
-from deployments.terminal import DONE, FAILED, INTERRUPTED, WRONG
+from deployments.terminal import DONE, FAILED, GAPS, INTERRUPTED, WRONG
+from tests.emulator.fixture import Emulator
+from tests.processes import descendants, gone
+from tests.s3_servers import S3Server
 
 STORY = """# The lamp
 
@@ -204,6 +209,74 @@ def test_kill_dash_nine_then_the_same_command(speech: Speech, environment: dict[
     assert whole["synthesised"] == 300
     uninterrupted, _ = soundfile.read(str(whole["audio"]), dtype="int16")
     assert (sound == uninterrupted).all()
+
+
+def test_gaps_have_an_exit_code(
+    speech: Speech, emulator: Emulator, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A recording with gaps, which somebody has allowed, ends with 3 and names them; without leave there is none."""
+    environment["CARTESIA_API_KEYS"] = "test-key-1"
+    emulator.script("cartesia", {"fault": "bad_request", "contains": "Macbeth"})
+    (tmp_path / "play.txt").write_text("The curtain rises.\n\nMacbeth enters.")
+    options = ["play.txt", "--provider", "cartesia", "--server", emulator.server("cartesia")]
+    assert speech("narrate", *options).returncode == FAILED
+    done = speech("narrate", *options, "--allow-gaps")
+    assert done.returncode == GAPS, done.stderr
+    assert "1 chunks are silence: the first at line 3" in done.stdout
+    assert (tmp_path / "speech" / "play.mp3").stat().st_size
+
+
+def test_a_bucket_holds_it_all(speech: Speech, moto: S3Server, environment: dict[str, str], tmp_path: Path) -> None:
+    """With a shelf in a bucket Prefect's results are there, too, as JSON; `speech shelf` tells its size, and a dry run
+    knows what is on it.
+    """
+    environment |= moto.environment()
+    bucket = moto.bucket_address("terminal")
+    (tmp_path / "story.txt").write_text("Hello, bucket.")
+    places = ["--shelf", f"{bucket}/shelf"]
+    facts = answer(speech("narrate", "story.txt", "--output", f"{bucket}/out", *places, "--json"))
+    assert facts["audio"] == f"{bucket}/out/story.mp3"
+    store = storage_at(f"{bucket}/shelf", moto.access)
+    records = [store.read(entry.name) for entry in store.entries("results/")]
+    assert len(records) >= 2
+    assert all(json.loads(record) and b"pickle" not in record for record in records)
+    assert "1 clips" in speech("shelf", *places).stdout
+    assert answer(speech("narrate", "story.txt", "--dry-run", *places, "--json"))["calls"] == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_call_that_is_paid_for_comes_home(
+    emulator: Emulator, environment: dict[str, str], tmp_path: Path, how: signal.Signals, prefect_server: str
+) -> None:
+    """Stopped in the middle of calls, a run keeps their answers if they come within seconds: what was billed is on the
+    shelf; it ends within 5 s with 130, and leaves no process, no claim and no slot.
+    """
+    environment["CARTESIA_API_KEYS"] = "test-key-1"
+    emulator.settings(latency_s=1.0, fast=True)
+    story = long_story(tmp_path / "story.txt", 40)
+    running = start(
+        environment, tmp_path, "narrate", story, "--provider", "cartesia", "--server", emulator.server("cartesia")
+    )
+    deadline = time.monotonic() + 60
+    while len(emulator.ledger("cartesia")) < 4:
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    below, began = descendants(running.pid), time.monotonic()
+    running.send_signal(how)
+    _, told = running.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert running.returncode == INTERRUPTED, told
+    assert gone(below, 1)
+    bill = emulator.ledger("cartesia")
+    assert len(bill) == len({entry["text"] for entry in bill}) == clips_on(tmp_path / "home" / "shelf") >= 4
+    assert not list((tmp_path / "home" / "shelf" / "claims").iterdir())
+    assert slots_in_use(prefect_server) == 0
+
+
+def slots_in_use(server: str) -> int:
+    answer = httpx.post(f"{server}/v2/concurrency_limits/filter", json={})
+    return sum(limit["active_slots"] for limit in answer.json())
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

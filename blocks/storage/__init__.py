@@ -75,7 +75,8 @@ class Storage(Protocol):
     def create(self, name: str, data: bytes) -> bool:
         """Put it there if nothing stands there; whether it did. A mark that need not survive a power cut.
 
-        A server that knows no conditional writes overwrites: nobody's safety may hang on it alone.
+        What stands there with the same bytes may count as one's own: let it name its creator. A server that knows no
+        conditional writes overwrites: nobody's safety may hang on it alone.
         """
 
     def upload(self, name: str, path: Path) -> None:

@@ -84,13 +84,14 @@ class Folder:
             raise _unwritten(target, error) from error
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
+        folder = prefix.rpartition("/")[0]
         try:
-            yield from self._below(self.root, "", prefix)
+            yield from self._below(self.path(folder) if folder else self.root, folder and f"{folder}/", prefix)
         except OSError as error:
             raise StorageFailed(f"cannot list {self.root}: {error.strerror}") from error
 
     def _below(self, folder: Path, path: str, prefix: str) -> Iterator[Entry]:
-        with suppress(FileNotFoundError), os.scandir(folder) as found:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
             for item in found:
                 name = f"{path}{item.name}"
                 if item.is_dir(follow_symlinks=False):
@@ -117,7 +118,8 @@ class Folder:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root) as file:
                 file.write(b"speech")
-            next(os.scandir(self.root), None)
+            with os.scandir(self.root) as found:
+                next(found, None)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise BadInput(f"cannot write into {self.root}: {reason}; name another folder") from error

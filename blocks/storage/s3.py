@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from blocks.speech import BadInput
 from blocks.storage import Access, Entry, StorageFailed, parts_of
-from blocks.storage.s3_faults import FAULTS, code, fault, was_retried
+from blocks.storage.s3_faults import FAULTS, code, fault
 from blocks.storage.s3_requests import AT_ONCE, WHOLE, Missing, Requests
 
 PREFLIGHT_S: Final = 10.0
@@ -84,8 +84,8 @@ class S3:
                 return True
             if code(error) not in _TAKEN:
                 raise self._failed(f"write {self.place(name)}", error) from None
-            # An answer that was lost is asked for again, and then it is ourselves who stand there.
-            return was_retried(error) and self._read_if_there(name) == data
+            # A lost answer is asked for again, below us: then it is ourselves who stand there.
+            return self._read_if_there(name) == data
         return True
 
     def upload(self, name: str, path: Path) -> None:

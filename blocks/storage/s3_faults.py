@@ -8,7 +8,16 @@ from aiohttp import ClientError as ConnectionFailed
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
-FAULTS: Final = (aws.BotoCoreError, aws.ClientError, ResponseParserError, ConnectionFailed, OSError, ValueError)
+FAULTS: Final = (
+    aws.BotoCoreError,
+    aws.ClientError,
+    ResponseParserError,
+    ConnectionFailed,
+    OSError,
+    ValueError,
+    # aiobotocore looks for the region of a bucket without end where a server redirects and does not tell it.
+    RecursionError,
+)
 """All that a request raises; s3fs makes OSErrors of many, with what the server said as their cause."""
 
 
@@ -56,29 +65,26 @@ _CODES: Final[Mapping[str, Fault]] = {
 }
 
 
-def fault(error: BaseException) -> Fault:  # noqa: PLR0911 - a table
+_KINDS: Final = (
+    ((aws.NoCredentialsError, aws.PartialCredentialsError), Fault("no credentials are known for it", _CREDENTIALS)),
+    ((aws.CredentialRetrievalError, aws.TokenRetrievalError), Fault("its credentials cannot be had", _CREDENTIALS)),
+    ((aws.ProfileNotFound, aws.ConfigParseError), Fault("there is no such AWS profile", "check AWS_PROFILE")),
+    ((aws.SSLError,), Fault("its certificate is not trusted", "check the endpoint, or set AWS_CA_BUNDLE")),
+    ((aws.ParamValidationError,), _CODES["InvalidBucketName"]),
+    ((ResponseParserError,), _STRANGER),
+    ((RecursionError,), _REGION),
+    ((aws.HTTPClientError, aws.ConnectionError, ConnectionFailed, ConnectionError, TimeoutError), _SILENT),
+    ((ValueError,), Fault("the endpoint or the region cannot be", "check how they are spelt")),
+)
+"""Of what is raised on this side; the first that fits."""
+
+
+def fault(error: BaseException) -> Fault:
     """What one of FAULTS means."""
-    cause = error if not isinstance(error.__cause__, aws.ClientError) else error.__cause__
-    match cause:
-        case aws.ClientError():
-            return _refusal(cause.response)
-        case aws.NoCredentialsError() | aws.PartialCredentialsError() | aws.CredentialRetrievalError():
-            return Fault("no credentials are known for it", _CREDENTIALS)
-        case aws.ProfileNotFound() | aws.ConfigParseError() | aws.TokenRetrievalError():
-            return Fault("the AWS profile cannot be used", "check AWS_PROFILE and its files")
-        case aws.SSLError():
-            return Fault("its certificate is not trusted", "check the endpoint, or name its authority by AWS_CA_BUNDLE")
-        case ResponseParserError():
-            return _STRANGER
-        case aws.ParamValidationError() | aws.UnsupportedS3ArnError():
-            return _CODES["InvalidBucketName"]
-        case aws.HTTPClientError() | aws.ConnectionError() | ConnectionFailed() | ConnectionError() | TimeoutError():
-            return _SILENT
-        case OSError(strerror=str(words)):  # of a file of this machine
-            return Fault(words)
-        case ValueError():
-            return Fault("the endpoint or the region cannot be", "check how they are spelt")
-    return Fault(type(cause).__name__)
+    if isinstance(told := error.__cause__ or error, aws.ClientError):
+        return _refusal(told.response)
+    known = next((meaning for kinds, meaning in _KINDS if isinstance(error, kinds)), None)
+    return known or Fault(getattr(error, "strerror", None) or type(error).__name__)
 
 
 def code(error: BaseException) -> str:
@@ -87,13 +93,6 @@ def code(error: BaseException) -> str:
         if isinstance(candidate, aws.ClientError):
             return str(candidate.response.get("Error", {}).get("Code", ""))
     return ""
-
-
-def was_retried(error: BaseException) -> bool:
-    for candidate in (error, error.__cause__):
-        if isinstance(candidate, aws.ClientError):
-            return bool(candidate.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
-    return False
 
 
 def _refusal(response: Mapping[str, Any]) -> Fault:

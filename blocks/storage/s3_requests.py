@@ -1,6 +1,8 @@
 """The requests that a bucket is asked by: each bounded in time, tried again a few times, and raising what S3 raises."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -27,6 +29,7 @@ LONGEST_S: Final = 600.0
 """One request with all its tries, however slowly the server drips."""
 DANGLING: Final = timedelta(hours=1)
 """An upload that began before is nobody's any more: its process was killed, or its machine switched off."""
+CLOSED_WITHIN_S: Final = 1.0
 DELETED_AT_ONCE: Final = 1000
 """Names: S3's own bound."""
 _CUT: Final = (ClientPayloadError, aws.HTTPClientError, aws.IncompleteReadError)
@@ -36,12 +39,24 @@ class Missing(Exception):
     """The bucket is there, and has no such file."""
 
 
+class _Client(S3FileSystem):  # type: ignore[misc]  # it ships no types
+    @staticmethod
+    def close_session(loop: asyncio.AbstractEventLoop, session: Any) -> None:
+        """On the loop of its connections; s3fs takes the one that runs where the client is collected, if one does."""
+        closing = asyncio.run_coroutine_threadsafe(session.__aexit__(None, None, None), loop)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # nobody is kept waiting: the process may be at its end
+            with suppress(TimeoutError, CancelledError):
+                closing.result(CLOSED_WITHIN_S)
+
+
 class Requests:
     """Of one bucket. Each method raises FAULTS."""
 
     def __init__(self, bucket: str, access: Access) -> None:
         self._bucket = bucket
-        self._fs = S3FileSystem(
+        self._fs = _Client(
             anon=False,
             key=access.key_id or None,
             secret=access.secret or None,
@@ -52,6 +67,8 @@ class Requests:
                 "read_timeout": 10,
                 "retries": {"mode": "standard", "total_max_attempts": 4},
                 "max_pool_connections": AT_ONCE,
+                # A damaged file is its reader's to judge: it may be bought anew, an outage must not be.
+                "response_checksum_validation": "when_required",
             },
             use_listings_cache=False,
             skip_instance_cache=True,
