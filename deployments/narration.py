@@ -5,7 +5,6 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path, PurePath
@@ -15,6 +14,7 @@ from blocks import keyring, storage
 from blocks.key_health import opened_store
 from blocks.key_source import asks_blocks
 from blocks.speech import BadInput, Offer, Provider, SpeechError, Voice
+from deployments.answers import Answer, answer_of
 
 if TYPE_CHECKING:
     from tasks.preview import Preview
@@ -24,23 +24,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one source came to, for people and for programs."""
-
-    lines: tuple[str, ...]
-    facts: dict[str, Any]
-    error: str = ""
-    gaps: int = 0
-    """Chunks that are silence in the recording."""
-
-
 def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) -> Iterator[Answer]:
     """Speak the sources one after another. Raises BadInput before anything is spoken."""
     # Prefect hands SIGTERM on to the handler that it found: by default that one would end us without a word.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settle_prefect()
-    from deployments.results import keep_results_in
+    from deployments.results import keep_results_with
     from deployments.server import connect
     from tasks.recording import Incomplete
 
@@ -52,21 +41,20 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
         _preview(source, wanted, options["server"], options["plan"])
     if server:
         server.wait_until_healthy()
-    if storage.is_remote(options["shelf"]):
-        asyncio.run(keep_results_in(f"{options['shelf'].rstrip('/')}/results"))
+    asyncio.run(keep_results_with(options["shelf"]))
     # A run may be resumed from another folder.
     kept = {name: _absolute(options[name]) for name in ("output", "shelf")}
     for source in sources:
         try:
             recording = _run_flow(_absolute(source), options | kept)
         except Incomplete as error:
-            yield Answer((f"report    {error.recording.report}",), error.recording.as_json(), str(error))
+            yield answer_of(error.recording, str(error))
         except SpeechError as error:
             if len(sources) == 1:
                 raise
             yield Answer((), {"source": source, "error": str(error)}, str(error))
         else:
-            yield Answer(tuple(_describe(recording)), recording.as_json(), gaps=len(recording.failures))
+            yield answer_of(recording)
 
 
 def _absolute(place: str) -> str:
@@ -145,7 +133,7 @@ def _run_flow(source: str, options: dict[str, Any]) -> "Recording":
 
 def watched(run: Callable[[], Coroutine[Any, Any, T]], title: str) -> T:
     """What a run comes to, with its progress on the terminal. Raises KeyboardInterrupt for SIGTERM, too."""
-    from prefect.exceptions import TerminationSignal
+    from prefect.exceptions import Abort, TerminationSignal
 
     from deployments.display import shown
     from tasks.progress import WATCHED, Progress
@@ -155,7 +143,7 @@ def watched(run: Callable[[], Coroutine[Any, Any, T]], title: str) -> T:
     try:
         with shown(progress, title):
             return asyncio.run(run())
-    except (TerminationSignal, asyncio.CancelledError):  # what SIGTERM comes to
+    except (TerminationSignal, Abort, asyncio.CancelledError):  # what SIGTERM, and Cancel in the UI, come to
         raise KeyboardInterrupt from None
     except BaseExceptionGroup as group:  # or of one that came while a task had its turn
         if group.subgroup((TerminationSignal, KeyboardInterrupt)):
@@ -177,40 +165,7 @@ def _preview(source: str, wanted: Voice, server: str, plan: str, shelf: str | No
     return asyncio.run(look())
 
 
-def _describe(recording: "Recording") -> Iterator[str]:
-    loudness = "" if recording.loudness_lufs is None else f", {recording.loudness_lufs:.1f} LUFS"
-    yield (
-        f"{recording.audio}: {timedelta(seconds=round(recording.duration_s))}{loudness}, {recording.chunks} chunks "
-        f"({recording.synthesised} spoken, {recording.reused} from the shelf)"
-    )
-    yield f"manifest  {recording.manifest_json} and .csv"
-    yield f"subtitles {recording.subtitles}"
-    yield f"report    {recording.report}"
-    if recording.failures:
-        first = recording.failures[0]
-        yield (
-            f"gaps      {len(recording.failures)} chunks are silence: the first at line {first.line}, {first.reason}; "
-            "the same command tries them again"
-        )
-    if recording.flagged:
-        yield f"suspect   {recording.flagged} clips stand out from their voice: the report names them, listen to them"
-    if told := _cost(recording):
-        yield f"spent     {told}"
-
-
 def _expected_cost(usd: tuple[float, float] | None) -> str:
     if usd is None:
         return ", at a price that is not known here"
     return f", for {usd[0]:.2f} to {usd[1]:.2f} USD at list prices" if usd[1] else ""
-
-
-def _cost(recording: "Recording") -> str:
-    """In words; empty for what nobody charges for."""
-    if recording.cost_usd is None:
-        return "an amount that is not known here: no price is listed for this model"
-    parts = [f"{recording.cost_usd:.4f} USD at list prices"] if recording.cost_usd else []
-    if recording.wasted_usd:
-        parts.append(f"{recording.wasted_usd:.4f} of it for answers that were no use")
-    if recording.unknown_usd:
-        parts.append(f"at most {recording.unknown_usd:.4f} more for calls that nobody answered")
-    return ", ".join(parts)

@@ -8,6 +8,7 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import run_flow
 
+from deployments.results import keep_results_with
 from flows.narrate import narrate
 from tasks.reclaim import take_over
 from tasks.recording import Recording
@@ -33,5 +34,6 @@ async def taken_over(wanted: str, *, failed_only: bool) -> Resumable:
 
 async def resumed(taken: Resumable) -> Recording:
     """Carry it out with the parameters that it has. Raises what its flow raises."""
+    await keep_results_with(str(taken.run.parameters.get("shelf", "")))
     going = cast("Coroutine[Any, Any, Recording]", run_flow(FLOWS[taken.flow], flow_run=taken.run))
     return await going

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from blocks.speech import BadInput
+from deployments.answers import DONE, answer_of, tell
 
 if TYPE_CHECKING:
     from tasks.removal import Belongings
     from tasks.runs import RunRow
-
-DONE, FAILED, GAPS = 0, 1, 3
 
 runs = App(name="runs", help="See the runs, go on with one that stopped, and clear away what is over.")
 
@@ -183,24 +182,17 @@ def _go_on(wanted: str, *, failed_only: bool, as_json: bool) -> int:
     # Prefect hands SIGTERM on to the handler that it found: by default that one would end us without a word.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _reach_prefect()
-    from deployments.narration import _describe, watched
+    from deployments.narration import watched
     from deployments.resumption import resumed, taken_over
     from tasks.recording import Incomplete
 
     taken = asyncio.run(taken_over(wanted, failed_only=failed_only))
     title = PurePath(str(taken.run.parameters.get("source", taken.run.name))).name
     try:
-        recording = watched(partial(resumed, taken), title)
+        answer = answer_of(watched(partial(resumed, taken), title))
     except Incomplete as error:
-        print(
-            json.dumps(error.recording.as_json(), ensure_ascii=False)
-            if as_json
-            else f"report    {error.recording.report}"
-        )
-        print(f"speech: {error}", file=sys.stderr)
-        return FAILED
-    print(json.dumps(recording.as_json(), ensure_ascii=False) if as_json else "\n".join(_describe(recording)))
-    return GAPS if recording.failures else DONE
+        answer = answer_of(error.recording, str(error))
+    return tell([answer], as_json=as_json)
 
 
 def _reach_prefect() -> None:

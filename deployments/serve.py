@@ -15,13 +15,16 @@ POLL_S = 2.0
 """How often scheduled runs are asked for, those too that somebody retries in the UI; Prefect's default is 10 s."""
 
 
-def up(port: int) -> None:
-    """Serve the flows until interrupted, on the server that the profile names or on one of our own at this port."""
+def up(port: int, shelf: str) -> None:
+    """Serve the flows until interrupted, on the server that the profile names or on one of our own at this port.
+
+    Where machines share a shelf in a bucket, the results of their runs are kept there, too.
+    """
     server = _own_server(port)
     if server:
         server.wait_until_healthy()
     try:
-        asyncio.run(_serve())
+        asyncio.run(_serve(shelf))
     finally:
         if server:
             server.stop()
@@ -55,15 +58,19 @@ def _answers(port: int) -> bool:
     return True
 
 
-async def _serve() -> None:
+async def _serve(shelf: str) -> None:
     from prefect import aserve
 
     from blocks.api_key import ApiKey
+    from blocks.bucket import SpeechStorage
+    from deployments.results import keep_results_with
     from flows.check_keys import check_keys
     from flows.narrate import narrate
     from flows.prune_runs import prune_runs
 
-    await ApiKey.aregister_type_and_schema()  # the UI has a form for a key before there is one
+    for block in (ApiKey, SpeechStorage):  # the UI has a form for a key before there is one
+        await block.aregister_type_and_schema()
+    await keep_results_with(shelf)
     await aserve(
         await narrate.ato_deployment("narrate", tags=["speech"]),
         await check_keys.ato_deployment("check_keys", tags=["speech"], cron=HOURLY),

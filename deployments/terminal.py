@@ -3,22 +3,20 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 from blocks.speech import BadInput, SpeechError, Voice
+from deployments.answers import DONE, FAILED, INTERRUPTED, WRONG, complain, tell
 from deployments.keys_terminal import keys
 from deployments.runs_terminal import runs
 from deployments.shelf_terminal import shelf as shelf_commands
 
 if TYPE_CHECKING:
-    from deployments.narration import Answer
-
-DONE, FAILED, WRONG, GAPS, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit codes. After 1 and 130 the same command goes on where it stopped; 3 is only met with --allow-gaps."""
+    pass
 
 app = App(
     name="speech",
@@ -113,7 +111,7 @@ def narrate(
 
     wanted = Voice(provider, voice, language, model, speed, style)
     if dry_run:
-        return _tell(preview_all(sources, wanted, server, plan, shelf, fresh=fresh), as_json=as_json)
+        return tell(preview_all(sources, wanted, server, plan, shelf, fresh=fresh), as_json=as_json)
     options = {
         "output": output,
         "format": audio_format,
@@ -134,23 +132,26 @@ def narrate(
         "shelf": shelf,
         "fresh": fresh,
     }
-    return _tell(narrate_all(sources, wanted, options), as_json=as_json)
+    return tell(narrate_all(sources, wanted, options), as_json=as_json)
 
 
 @app.command
-def up(*, port: int = 4200) -> int:
+def up(*, port: int = 4200, shelf: str = "") -> int:
     """Serve every flow in Prefect's UI until interrupted.
 
     Parameters
     ----------
     port
         Where the server listens, when the Prefect profile names none.
+    shelf
+        The bucket that machines share as their shelf: Prefect keeps the results of runs there, too. The shelf of a run
+        is its own parameter.
     """
     from deployments.narration import settle_prefect
     from deployments.serve import up as serve
 
     settle_prefect()
-    serve(port)
+    serve(port, shelf)
     return DONE
 
 
@@ -184,27 +185,6 @@ def voices(provider: str = "espeak", *, server: str = "", as_json: Annotated[boo
     return DONE
 
 
-def _tell(answers: Iterable["Answer"], *, as_json: bool) -> int:
-    """Tell each answer as it comes; for programs all of them as one JSON object, the last line of stdout."""
-    code, facts = DONE, []
-    for answer in answers:
-        facts.append(answer.facts)
-        if answer.gaps and code == DONE:
-            code = GAPS
-        if answer.error:
-            code = FAILED
-            _complain(answer.error)
-        if not as_json:
-            print("\n".join(answer.lines), flush=True)
-    if as_json:
-        print(json.dumps(facts[0] if len(facts) == 1 else {"results": facts}, ensure_ascii=False))
-    return code
-
-
-def _complain(error: object) -> None:
-    print(f"speech: {error}", file=sys.stderr)
-
-
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; the exit code."""
     try:
@@ -218,7 +198,7 @@ def run(arguments: Sequence[str]) -> int:
         return DONE
     except KeyboardInterrupt:
         code, told = INTERRUPTED, "interrupted; what was spoken is kept, the same command goes on from there"
-    _complain(told)
+    complain(told)
     if "--json" in arguments:
         print(json.dumps({"error": told, "exit_code": code}, ensure_ascii=False))
     return code

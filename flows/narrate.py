@@ -45,7 +45,7 @@ from tasks.shared_shelf import shelf_at
 from tasks.source import name_of
 from tasks.speak import Speaker
 from tasks.spend import Spend
-from tasks.stopping import stoppable
+from tasks.stopping import cancellable, stoppable
 from tasks.synthesise import find_on_shelf, synthesise_chunks
 from tasks.timeline import Timeline, chapters, choose_rate, lay_out
 
@@ -125,6 +125,7 @@ async def narrate(
 
     async with AsyncExitStack() as opened:
         opened.enter_context(stoppable())
+        await opened.enter_async_context(cancellable(str(flow_run.id)))
         store = await opened.enter_async_context(opened_store())
         await opened.enter_async_context(published(progress, told))
         clips = shelf_at(await storage_for(shelf or str(home() / "shelf")))

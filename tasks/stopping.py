@@ -1,14 +1,23 @@
-"""How a run ends before its time: SIGTERM asks as Ctrl-C does, and calls that are paid for come home."""
+"""How a run ends before its time: SIGTERM and Prefect's UI ask as Ctrl-C does, and what is paid for comes home."""
 
 import asyncio
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import Abort, ObjectNotFound
+from prefect.states import Cancelled
 
 GRACE_S = 2.5
 """What is under way when a run is stopped may still end; who stops one waits for about twice this time."""
+LOOK_EVERY_S = 1.5
+"""How often a run asks whether somebody cancels it: nobody else would tell one that was started from a terminal."""
 
 T = TypeVar("T")
 
@@ -31,6 +40,45 @@ def stoppable() -> Iterator[None]:
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGTERM, before)
+
+
+@asynccontextmanager
+async def cancellable(run: str) -> AsyncIterator[None]:
+    """While the body runs, cancelling this flow run cancels the task. Raises Abort once the run is told cancelled."""
+    task = asyncio.current_task()
+    watching = asyncio.create_task(_watch(UUID(run), task)) if task else None
+    try:
+        yield
+    except asyncio.CancelledError:
+        if await _is_cancelled(UUID(run)):
+            await _tell_cancelled(UUID(run))
+            raise Abort("the run was cancelled") from None  # of anything else the engine would say that it crashed
+        raise
+    finally:
+        if watching:
+            watching.cancel()
+
+
+async def _watch(run: UUID, task: "asyncio.Task[Any]") -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        if await _is_cancelled(run):
+            task.cancel()
+            return
+
+
+async def _is_cancelled(run: UUID) -> bool:
+    with suppress(httpx.HTTPError, ObjectNotFound):  # a server that is away for a moment cancels nothing
+        async with get_client() as client:
+            state = (await client.read_flow_run(run)).state
+            return state is not None and state.type in {StateType.CANCELLING, StateType.CANCELLED}
+    return False
+
+
+async def _tell_cancelled(run: UUID) -> None:
+    with suppress(httpx.HTTPError):
+        async with get_client() as client:
+            await client.set_flow_run_state(run, Cancelled(message="Cancelled; finished speech is kept."), force=True)
 
 
 async def come_home(work: Coroutine[Any, Any, T]) -> T:

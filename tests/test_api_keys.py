@@ -24,7 +24,8 @@ from blocks.key_pool.events import Event
 from blocks.keyring import Keyring
 from blocks.keys import fingerprint
 from blocks.speech import BadInput, RunFailed, SpeechError, Voice
-from deployments.terminal import DONE, FAILED, WRONG, run
+from deployments.answers import DONE, FAILED, WRONG
+from deployments.terminal import run
 from flows.check_keys import check_keys
 from flows.narrate import narrate
 from tests.emulator.fixture import Emulator

@@ -221,7 +221,8 @@ async def test_a_proxy_that_lets_nobody_through(server, monkeypatch):
 
 def test_the_terminal_calls_it_wrong_input(capsys, monkeypatch, emulator: Emulator):
     """Exit code 2 and one line, for a key as for a server."""
-    from deployments.terminal import WRONG, run
+    from deployments.answers import WRONG
+    from deployments.terminal import run
 
     monkeypatch.setenv("CARTESIA_API_KEYS", "stolen-key-9")
     for arguments, named in (

@@ -22,7 +22,8 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled, State
 
 from blocks.speech import BadInput
-from deployments.terminal import WRONG, run
+from deployments.answers import WRONG
+from deployments.terminal import run
 from flows.check_keys import check_keys
 from flows.narrate import narrate
 from tasks import artifacts, runs

@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from blocks.storage.places import storage_at
+from deployments.answers import DONE, FAILED, GAPS, INTERRUPTED, WRONG
 from deployments.server import free_port
-from deployments.terminal import DONE, FAILED, GAPS, INTERRUPTED, WRONG
 from tests.emulator.fixture import Emulator
 from tests.processes import descendants, gone
 from tests.s3_servers import S3Server
@@ -272,6 +272,33 @@ def test_a_call_that_is_paid_for_comes_home(
     assert len(bill) == len({entry["text"] for entry in bill}) == clips_on(tmp_path / "home" / "shelf") >= 4
     assert not list((tmp_path / "home" / "shelf" / "claims").iterdir())
     assert slots_in_use(prefect_server) == 0
+
+
+def test_cancel_in_the_ui_stops_a_run_of_the_terminal(
+    emulator: Emulator, environment: dict[str, str], tmp_path: Path, prefect_server: str
+) -> None:
+    """Cancelled as Prefect's UI does it, a run that the terminal started stops within seconds and is told cancelled."""
+    environment["CARTESIA_API_KEYS"] = "test-key-1"
+    emulator.settings(latency_s=1.0, fast=True)
+    story = long_story(tmp_path / "cancelled.txt", 40)
+    running = start(
+        environment, tmp_path, "narrate", story, "--provider", "cartesia", "--server", emulator.server("cartesia")
+    )
+    deadline = time.monotonic() + 60
+    while len(emulator.ledger("cartesia")) < 2:
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with httpx.Client(base_url=prefect_server) as prefect:
+        name = {"flow_runs": {"name": {"any_": ["narrate cancelled.txt"]}}}
+        (run,) = prefect.post("/flow_runs/filter", json=name).json()
+        asked, began = {"state": {"type": "CANCELLING", "name": "Cancelling"}}, time.monotonic()
+        prefect.post(f"/flow_runs/{run['id']}/set_state", json=asked).raise_for_status()
+        _, told = running.communicate(timeout=30)
+        assert time.monotonic() - began < 7
+        assert running.returncode == INTERRUPTED, told
+        assert prefect.get(f"/flow_runs/{run['id']}").json()["state"]["type"] == "CANCELLED"
+    assert len(emulator.ledger("cartesia")) == clips_on(tmp_path / "home" / "shelf")
 
 
 def slots_in_use(server: str) -> int:
