@@ -33,7 +33,11 @@ class Served:
     home: Path
 
     def ask(self, path: str, order: dict[str, Any]) -> Any:
-        return httpx.post(f"{self.api}/{path}", json=order, timeout=30).raise_for_status().json()
+        answer = httpx.post(f"{self.api}/{path}", json=order, timeout=30)
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # SQLite was busy: Prefect's own clients ask again
+            time.sleep(1)
+            return self.ask(path, order)
+        return answer.raise_for_status().json()
 
     def deployments(self) -> dict[str, str]:
         try:
