@@ -20,6 +20,8 @@ from tasks.shelf_facts import CLAIMS
 
 BEAT_S = 15.0
 """How often a mark that is held is written again."""
+LOOKED_AT = 50
+"""So many marks are looked at when a run begins: nobody else may ever ask for the keys of a run that was killed."""
 DEAD_S = 45.0
 """A mark that an observer sees unchanged for so long, on its own clock, is nobody's any more."""
 
@@ -101,6 +103,8 @@ class Marks:
         for entry in await asyncio.to_thread(lambda: list(self._storage.entries(CLAIMS))):
             key = entry.name.removeprefix(CLAIMS).rpartition(".")[0]
             self._others.setdefault(key, {})[entry.name] = _Sighting(entry.tag, time.monotonic())
+        for key in list(self._others)[:LOOKED_AT]:
+            await asyncio.to_thread(self._is_anothers, key)
 
     async def take(self, key: str) -> bool:
         if key in self._mine:

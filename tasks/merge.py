@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ from tasks.clips import Clip, Take
 from tasks.encode import FORMATS, Format, Labels, encode, find_gain
 from tasks.ffmpeg import FULL, DiskFull
 from tasks.master import read_file, write_master
+from tasks.owner import sign, sweep
 from tasks.survey import Survey, survey
 from tasks.timeline import Timeline
 
@@ -139,11 +139,9 @@ def check_room(folder: Path, need: int) -> None:
 def scratch(target: Path) -> Iterator[Path]:
     """A hidden folder beside the target: so the last step is a rename, and a full disk shows before it."""
     prefix = f".{target.stem[:20]}."  # the whole name may be as long as the file system allows
-    for old in target.parent.glob(f"{glob.escape(prefix)}*.merging"):
-        with contextlib.suppress(FileNotFoundError):  # its own run may be just removing it
-            if time.time() - max(path.stat().st_mtime for path in [old, *old.iterdir()]) > ABANDONED_S:
-                shutil.rmtree(old, ignore_errors=True)
+    sweep(target.parent.glob(f"{glob.escape(prefix)}*.merging"), ABANDONED_S)
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=".merging", dir=target.parent) as folder:
+        sign(Path(folder))
         yield Path(folder)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from blocks.speech import BadInput
 from blocks.storage import Storage, home, is_remote
 from tasks.manifest import Manifest, check_source_stays
-from tasks.merge import check_target, format_of
+from tasks.merge import ABANDONED_S, check_target, format_of
+from tasks.owner import sign, sweep
 from tasks.source import name_of
 
 
@@ -33,8 +34,19 @@ class Output:
         format_of(self.target)
         if self.storage:
             self.storage.check()
+            _make_room(self.target.parent)
         check_target(self.target)
         check_source_stays(source, self.target, self.place)
+
+
+def _make_room(folder: Path) -> None:
+    """The run's own folder, in place of those that killed runs left behind. Raises BadInput."""
+    sweep([other for other in folder.parent.glob("*") if other != folder], ABANDONED_S)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sign(folder)
+    except OSError as error:
+        raise BadInput(f"cannot write {folder}: {error.strerror}; name another folder as SPEECH_HOME") from error
 
 
 def output_of(source: str, address: str, suffix: str, storage: Storage, run: str) -> Output:

@@ -1,18 +1,38 @@
-"""Which process carries out a run: where it is known to be gone, nobody has to wait for its heartbeat."""
+"""Which process carries out a run: where it is known to be gone, what it held and left behind is free at once."""
 
 import os
+import shutil
 import socket
+import time
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 _PROC = Path("/proc")
+_SIGNATURE = ".owner"
 
 
 def myself() -> str:
     """`<host> <process id> <its start> <machine>`: no other process ever says the same."""
     return f"{socket.gethostname()} {os.getpid()} {_start(os.getpid())} {_machine()}"
+
+
+def sign(folder: Path) -> None:
+    """Leave word in a folder that it is this process's."""
+    (folder / _SIGNATURE).write_text(myself())
+
+
+def sweep(folders: Iterable[Path], abandoned_s: float) -> None:
+    """Remove those whose process is known to be gone, or in which nothing was written for so long."""
+    for folder in folders:
+        with suppress(OSError):  # its own process may be just removing it
+            signature = folder / _SIGNATURE
+            there = is_there(signature.read_text()) if signature.exists() else None
+            latest = max(path.stat().st_mtime for path in [folder, *folder.iterdir()])
+            if there is False or (there is None and time.time() - latest > abandoned_s):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_there(owner: str) -> bool | None:

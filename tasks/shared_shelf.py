@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from blocks.speech import Audio, Voice
+from blocks.speech import Voice
 from blocks.storage import Storage, StorageFailed, home, is_remote
 from blocks.storage.folder import HIDDEN
 from tasks.clips import Clip
@@ -86,10 +86,11 @@ class SharedShelf(Shelf):
             _copy(self.root / names[text], theirs[text])
         return {text: pieces for text, data in (theirs | mine).items() if (pieces := told_pieces(data, text))}
 
-    def put(self, text: str, voice: Voice, audio: Audio, clip: Clip) -> Clip:
-        placed = super().put(text, voice, audio, clip)
-        self.index.note(voice, key_of(text, voice), written(text, voice, placed.uri, placed))
-        return placed
+    def share(self, text: str, voice: Voice) -> None:
+        key = key_of(text, voice)
+        for stored in self._stand({text: key}).values():
+            self._send(list(self._files(stored)))
+            self.index.note(voice, key, stored.facts)
 
     def keep(self, text: str, voice: Voice, placed: Clip) -> None:
         super().keep(text, voice, placed)

@@ -74,11 +74,20 @@ class Shelf:
 
     def put(self, text: str, voice: Voice, audio: Audio, clip: Clip) -> Clip:
         """Commit a verified clip; it is there wholly or not at all. Returns it with its place."""
+        placed = self.hold(text, voice, audio, clip)
+        self.share(text, voice)
+        return placed
+
+    def hold(self, text: str, voice: Voice, audio: Audio, clip: Clip) -> Clip:
+        """Commit it on this machine: it is paid for once. Others see it when it is shared."""
         key = key_of(text, voice)
         # Not over an earlier take of the same text: that one counts until the new facts stand.
         sound = name_of(key, f".{clip.sha256[:8]}.{audio.format}")
-        self._commit([(sound, audio.data), (name_of(key, FACTS), written(text, voice, sound, clip))])
+        self._write([(sound, audio.data), (name_of(key, FACTS), written(text, voice, sound, clip))])
         return replace(clip, uri=self.storage.place(sound))
+
+    def share(self, text: str, voice: Voice) -> None:
+        """Let all who share this shelf have the clip that is held here."""
 
     def keep(self, text: str, voice: Voice, placed: Clip) -> None:
         """Let this clip, which stands here, be the one of its text. Another take of it is left to be pruned."""
@@ -95,6 +104,9 @@ class Shelf:
         return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri).read_bytes()
 
     def _commit(self, files: Sequence[tuple[str, bytes]]) -> None:
+        self._write(files)
+
+    def _write(self, files: Sequence[tuple[str, bytes]]) -> None:
         """Write them in this order: the last one is the proof of those before."""
         for name, data in files:
             folder.replace(self.root / name, data)

@@ -135,7 +135,7 @@ async def _lease(unit: Unit, tag: str, speaker: Speaker) -> Lease | None:
 
 
 async def _call(text: str, lease: Lease, tag: str, speaker: Speaker) -> Clip:
-    """One call, under a permit and a lease: proof and disk do not keep the next one waiting."""
+    """One call, under a lease, and under a permit until its answer is kept: no more can be lost than are under way."""
     progress = speaker.progress
     with speaker.ledger.call(text, speaker.voice, lease.key) as call:
         try:
@@ -143,10 +143,11 @@ async def _call(text: str, lease: Lease, tag: str, speaker: Speaker) -> Clip:
             progress.calls += 1
             progress.in_flight += 1
             audio, trouble = await _answer(text, lease, call, speaker)
+            clip = await asyncio.to_thread(_accept, text, audio, speaker, call.latency_s, lease.key)
         finally:
             progress.in_flight -= 1
             speaker.permits.give(tag)
-        clip = await asyncio.to_thread(_accept, text, audio, speaker, call.latency_s, lease.key)
+    await asyncio.to_thread(speaker.shelf.share, text, speaker.voice)
     progress.failing_since = None
     if trouble:
         raise trouble
@@ -207,4 +208,4 @@ def _accept(text: str, audio: Audio, speaker: Speaker, latency_s: float, key: st
         request_id=audio.request_id,
         key=key,
     )
-    return speaker.shelf.put(text, speaker.voice, audio, clip)
+    return speaker.shelf.hold(text, speaker.voice, audio, clip)

@@ -88,10 +88,12 @@ class Folder:
         try:
             yield from self._below(self.path(folder) if folder else self.root, folder and f"{folder}/", prefix)
         except OSError as error:
+            if isinstance(error, NotADirectoryError) and self.root.is_dir():
+                return  # a file has the name of the folder that is asked for
             raise StorageFailed(f"cannot list {self.root}: {error.strerror}") from error
 
     def _below(self, folder: Path, path: str, prefix: str) -> Iterator[Entry]:
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
+        with suppress(FileNotFoundError), os.scandir(folder) as found:
             for item in found:
                 name = f"{path}{item.name}"
                 if item.is_dir(follow_symlinks=False):

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ from uuid import uuid4
 from blocks.speech import BadInput
 from blocks.storage import Access, Entry, StorageFailed, parts_of
 from blocks.storage.s3_faults import FAULTS, code, fault
-from blocks.storage.s3_requests import AT_ONCE, WHOLE, Missing, Requests
+from blocks.storage.s3_requests import WHOLE, Missing, Requests
 
 PREFLIGHT_S: Final = 10.0
 """A request of the check."""
@@ -58,14 +57,10 @@ class S3:
 
     def read_many(self, names: Iterable[str]) -> Mapping[str, bytes]:
         wanted = list(names)
-        with ThreadPoolExecutor(AT_ONCE) as pool:  # the first failure leaves out those that have not begun
-            found = zip(wanted, pool.map(self._read_if_there, wanted), strict=True)
+        keys = [self._key(name) for name in wanted]
+        with self._telling(f"read {len(keys)} files of {self.address}"):
+            found = zip(wanted, self._requests.get_many(keys), strict=True)
             return {name: data for name, data in found if data is not None}
-
-    def _read_if_there(self, name: str) -> bytes | None:
-        with suppress(FileNotFoundError):
-            return self.read(name)
-        return None
 
     def write(self, name: str, data: bytes) -> None:
         key = self._key(name)
@@ -85,7 +80,7 @@ class S3:
             if code(error) not in _TAKEN:
                 raise self._failed(f"write {self.place(name)}", error) from None
             # A lost answer is asked for again, below us: then it is ourselves who stand there.
-            return self._read_if_there(name) == data
+            return self.read_many([name]).get(name) == data
         return True
 
     def upload(self, name: str, path: Path) -> None:

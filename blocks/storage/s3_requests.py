@@ -77,14 +77,38 @@ class Requests:
 
     def get(self, key: str, within_s: float = LONGEST_S) -> bytes:
         """Raises Missing, too."""
+        data = cast("bytes | None", sync(self._fs.loop, self._get_if_there, key, timeout=within_s))
+        if data is None:
+            raise Missing
+        return data
+
+    def get_many(self, keys: Sequence[str], within_s: float = LONGEST_S) -> "list[bytes | None]":
+        """In the order of the keys; None where nothing stands. The first failure leaves out what has not ended."""
+        return cast("list[bytes | None]", sync(self._fs.loop, self._get_all, keys, timeout=within_s))
+
+    async def _get_all(self, keys: Sequence[str]) -> "list[bytes | None]":
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def get(key: str) -> bytes | None:
+            async with turns:
+                return await self._get_if_there(key)
+
+        getting = [asyncio.create_task(get(key)) for key in keys]
+        try:
+            return await asyncio.gather(*getting)
+        finally:
+            for one in getting:
+                one.cancel()
+
+    async def _get_if_there(self, key: str) -> bytes | None:
         try:
             try:
-                return cast("bytes", sync(self._fs.loop, self._get, key, timeout=within_s))
+                return await self._get(key)
             except _CUT:  # botocore tries only the head of an answer again
-                return cast("bytes", sync(self._fs.loop, self._get, key, timeout=within_s))
+                return await self._get(key)
         except FileNotFoundError as error:
             if code(error) == "NoSuchKey":  # and not a bucket, or the page of a server that has none
-                raise Missing from None
+                return None
             raise
 
     async def _get(self, key: str) -> bytes:
