@@ -29,12 +29,13 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
     # Prefect hands SIGTERM on to the handler that it found: by default that one would end us without a word.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settle_prefect()
-    from deployments.results import keep_results_with
     from deployments.server import connect
-    from tasks.recording import Incomplete
 
     refuse_equal_names(sources)
     server = connect()
+    from deployments.results import keep_results_with  # while it starts: these take seconds
+    from tasks.recording import Incomplete
+
     if server and (asks_blocks(wanted.provider, options["server"]) or any(map(storage.is_remote, sources))):
         server.wait_until_healthy()
     for source in sources:  # a wrong file or voice is refused while the server is still starting
