@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from blocks.speech import BadInput
+from deployments.reach import reach_prefect
 
 DONE, FAILED = 0, 1
 
@@ -53,7 +54,7 @@ def add(
     if key:
         raise BadInput(f"{NOT_HERE}: give it in a FILE, or pipe it in")
     given = keys_given(provider, file, plan, account, server)
-    _reach_prefect()
+    reach_prefect()
     found = asyncio.run(added(given, plan, checked=not unchecked))
     for one in found:
         print(one.line(), file=sys.stdout if one.block and not as_json else sys.stderr)
@@ -77,7 +78,7 @@ def show(provider: str = "", *, server: str = "", as_json: Annotated[bool, Param
     as_json
         End stdout with one JSON object.
     """
-    _reach_prefect()
+    reach_prefect()
     _show(provider, server, as_json=as_json)
     return DONE
 
@@ -95,7 +96,7 @@ def check(provider: str = "", *, server: str = "", as_json: Annotated[bool, Para
     as_json
         End stdout with one JSON object.
     """
-    _reach_prefect()
+    reach_prefect()
     from flows.check_keys import check_keys
 
     result = asyncio.run(check_keys(provider, server))
@@ -119,7 +120,7 @@ def enable(name: str, *, server: str = "") -> int:
     """
     from deployments.key_switch import enabled
 
-    _reach_prefect()
+    reach_prefect()
     print(asyncio.run(enabled(name, server)))
     return DONE
 
@@ -135,7 +136,7 @@ def disable(name: str) -> int:
     """
     from deployments.key_switch import disabled
 
-    _reach_prefect()
+    reach_prefect()
     print(asyncio.run(disabled(name)))
     return DONE
 
@@ -151,7 +152,7 @@ def remove(name: str) -> int:
     """
     from deployments.key_switch import removed
 
-    _reach_prefect()
+    reach_prefect()
     print(asyncio.run(removed(name)))
     return DONE
 
@@ -174,13 +175,3 @@ def _show(provider: str, server: str, *, as_json: bool) -> None:
         show_table(held, rows)
     else:
         print(f"there is no key: `speech keys add {provider or 'PROVIDER'}` stores some", file=sys.stderr)
-
-
-def _reach_prefect() -> None:
-    """Have a Prefect server ready: it holds the blocks."""
-    from deployments.narration import settle_prefect
-    from deployments.server import connect
-
-    settle_prefect()
-    if started := connect():
-        started.wait_until_healthy()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import timedelta
@@ -14,7 +15,7 @@ from blocks import keyring, storage
 from blocks.key_health import opened_store
 from blocks.key_source import asks_blocks
 from blocks.speech import BadInput, Offer, Provider, SpeechError, Voice
-from deployments.answers import Answer, answer_of
+from deployments.answers import INTERRUPTED, Answer, answer_of
 
 if TYPE_CHECKING:
     from tasks.preview import Preview
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+LEAVES_WITHIN_S = 3.0
 
 
 def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) -> Iterator[Answer]:
@@ -113,6 +115,7 @@ def reach_keys(name: str, server: str, *places: str) -> None:
 def settle_prefect() -> None:
     """The console belongs to the progress bar (Prefect's server keeps the logs), and results to our own folder."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")  # it tells of each slot that is not to be had
     os.environ.setdefault("PREFECT_RESULTS_LOCAL_STORAGE_PATH", str(storage.home() / "results"))
 
 
@@ -141,15 +144,31 @@ def watched(run: Callable[[], Coroutine[Any, Any, T]], title: str) -> T:
 
     progress = Progress()
     WATCHED.set(progress)
+    stops = (TerminationSignal, Abort, asyncio.CancelledError)  # what SIGTERM, and Cancel in the UI, come to
+
+    async def carried_out() -> T:
+        try:
+            return await run()
+        except stops:
+            _leave_soon()
+            raise
+
     try:
         with shown(progress, title):
-            return asyncio.run(run())
-    except (TerminationSignal, Abort, asyncio.CancelledError):  # what SIGTERM, and Cancel in the UI, come to
-        raise KeyboardInterrupt from None
+            return asyncio.run(carried_out())
+    except (*stops, KeyboardInterrupt):
+        raise KeyboardInterrupt(progress.run) from None
     except BaseExceptionGroup as group:  # or of one that came while a task had its turn
-        if group.subgroup((TerminationSignal, KeyboardInterrupt)):
-            raise KeyboardInterrupt from None
+        if group.subgroup((*stops, KeyboardInterrupt)):
+            raise KeyboardInterrupt(progress.run) from None
         raise
+
+
+def _leave_soon() -> None:
+    """End the process even where a thread waits for a store that hangs: the run has told Prefect how it ended."""
+    leaving = threading.Timer(LEAVES_WITHIN_S, os._exit, [INTERRUPTED])
+    leaving.daemon = True
+    leaving.start()
 
 
 def _preview(source: str, wanted: Voice, server: str, plan: str, shelf: str | None = None) -> "Preview":

@@ -3,6 +3,7 @@
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
+from uuid import UUID
 
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun
@@ -12,7 +13,7 @@ from deployments.results import keep_results_with
 from flows.narrate import narrate
 from tasks.reclaim import take_over
 from tasks.recording import Recording
-from tasks.runs import find_run
+from tasks.runs import RunRow, asking
 
 FLOWS: Mapping[str, Flow[..., Any]] = {"narrate": narrate}
 """Those of `tasks.runs.SPEAKING`."""
@@ -26,14 +27,15 @@ class Resumable:
     run: FlowRun
 
 
-async def taken_over(wanted: str, *, failed_only: bool) -> Resumable:
-    """The run of this id or name. Raises BadInput where it cannot be resumed."""
-    row = await find_run(wanted)
+async def taken_over(row: RunRow, *, failed_only: bool) -> Resumable:
+    """Make the run ours. Raises BadInput where it cannot be resumed, RunFailed where its results have no place."""
+    async with asking() as client:
+        shelf = (await client.read_flow_run(UUID(row.id))).parameters.get("shelf")
+    await keep_results_with(str(shelf or ""))  # what fails here leaves the run as it was
     return Resumable(row.flow, await take_over(row, failed_only=failed_only))
 
 
 async def resumed(taken: Resumable) -> Recording:
     """Carry it out with the parameters that it has. Raises what its flow raises."""
-    await keep_results_with(str(taken.run.parameters.get("shelf", "")))
     going = cast("Coroutine[Any, Any, Recording]", run_flow(FLOWS[taken.flow], flow_run=taken.run))
     return await going

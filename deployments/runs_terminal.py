@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from blocks.speech import BadInput
-from deployments.answers import DONE, answer_of, tell
+from deployments.answers import DONE, answer_of, complain, tell
+from deployments.reach import reach_prefect
+from deployments.sizes import told_size
 
 if TYPE_CHECKING:
     from tasks.removal import Belongings
@@ -33,7 +36,7 @@ def show(
     as_json
         End stdout with one JSON object.
     """
-    _reach_prefect()
+    reach_prefect()
     from deployments.runs_table import facts, show_table
     from tasks.runs import HOUSEKEEPING, SPEAKING, list_runs
 
@@ -99,13 +102,16 @@ def delete(
     """
     if not wanted:
         raise BadInput("which ID? `speech runs list` tells them")
-    _reach_prefect()
+    reach_prefect()
+    from tasks.reclaim import is_doubtful
     from tasks.runs import find_run
 
     async def find() -> "list[RunRow]":
         return list({row.id: row for row in [await find_run(one) for one in wanted]}.values())
 
-    return _remove(asyncio.run(find()), keep_files=keep_files, as_json=as_json)
+    rows = asyncio.run(find())
+    _tell_of_watch([row for row in rows if is_doubtful(row)])
+    return _remove(rows, keep_files=keep_files, as_json=as_json)
 
 
 @runs.command
@@ -117,6 +123,8 @@ def prune(
     as_json: Annotated[bool, Parameter("--json")] = False,
 ) -> int:
     """Delete the runs that ended longer ago than that, as `speech runs delete` does. It shows them, and asks.
+
+    Runs that died without a word are marked as crashed before: they end now, and can still be resumed.
 
     Parameters
     ----------
@@ -136,11 +144,16 @@ def prune(
     limit_s = seconds(older_than)
     if not yes and not sys.stdin.isatty():
         raise BadInput("nobody is here to be asked: look with `speech runs list --all`, then add --yes")
-    _reach_prefect()
+    reach_prefect()
+    from tasks.reclaim import is_silent, mark_silent
     from tasks.removal import belongings
     from tasks.runs import HOUSEKEEPING, SPEAKING, list_runs
 
     async def look() -> "list[Belongings]":
+        rows = await list_runs((*SPEAKING, *HOUSEKEEPING), newest=None)
+        _tell_of_watch([row for row in rows if is_silent(row)])
+        for row in await mark_silent(rows):
+            complain(f"{row.short} ({row.name}) had stopped without a word: it is marked as crashed")
         rows = await list_runs((*SPEAKING, *HOUSEKEEPING), newest=None)
         old = [row for row in rows if row.over and row.ended_s is not None and row.ended_s > limit_s]
         return [await belongings(row, keep_files=keep_files) for row in old]
@@ -151,9 +164,15 @@ def prune(
     return _remove([one.row for one in found], keep_files=keep_files, as_json=as_json)
 
 
-def _agreed(found: "list[Belongings]") -> bool:
-    from tasks.removal import told_size
+def _tell_of_watch(doubtful: "Sequence[RunRow]") -> None:
+    from tasks.reclaim import SECOND_LOOK_S
 
+    for row in doubtful:
+        silence = f"was not heard of for {row.heard_s:.0f} s, but its process may run elsewhere"
+        complain(f"{row.short} {silence}: it is watched for {SECOND_LOOK_S:.0f} s")
+
+
+def _agreed(found: "list[Belongings]") -> bool:
     for one in found:
         files = f"{len(one.places)} files, {told_size(one.bytes)}" if one.places else "no files"
         print(f"{one.row.short} {one.row.state:12} {one.row.name}: {files}", file=sys.stderr)
@@ -163,7 +182,7 @@ def _agreed(found: "list[Belongings]") -> bool:
 
 
 def _remove(rows: "list[RunRow]", *, keep_files: bool, as_json: bool) -> int:
-    from tasks.removal import Removed, remove, told_size
+    from tasks.removal import Removed, remove
 
     async def carry_out() -> list[Removed]:
         return [await remove(row, keep_files=keep_files) for row in rows]
@@ -181,25 +200,22 @@ def _go_on(wanted: str, *, failed_only: bool, as_json: bool) -> int:
     """The same run, here: its calls go on in its own ledger."""
     # Prefect hands SIGTERM on to the handler that it found: by default that one would end us without a word.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _reach_prefect()
+    reach_prefect()
     from deployments.narration import watched
-    from deployments.resumption import resumed, taken_over
+    from deployments.resumption import Resumable, resumed, taken_over
+    from tasks.reclaim import is_doubtful
     from tasks.recording import Incomplete
+    from tasks.runs import find_run
 
-    taken = asyncio.run(taken_over(wanted, failed_only=failed_only))
+    async def take() -> Resumable:
+        row = await find_run(wanted)
+        _tell_of_watch([row] if is_doubtful(row) else [])
+        return await taken_over(row, failed_only=failed_only)
+
+    taken = asyncio.run(take())
     title = PurePath(str(taken.run.parameters.get("source", taken.run.name))).name
     try:
         answer = answer_of(watched(partial(resumed, taken), title))
     except Incomplete as error:
         answer = answer_of(error.recording, str(error))
     return tell([answer], as_json=as_json)
-
-
-def _reach_prefect() -> None:
-    """Have a Prefect server ready: it keeps the records of the runs."""
-    from deployments.narration import settle_prefect
-    from deployments.server import connect
-
-    settle_prefect()
-    if started := connect():
-        started.wait_until_healthy()

@@ -5,16 +5,19 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from blocks.storage import Storage, is_remote
+from blocks.speech import BadInput
+from blocks.storage import Storage, home, is_remote
+from deployments.answers import DONE
+from deployments.reach import reach_prefect
+from deployments.sizes import told_size
 
 if TYPE_CHECKING:
     from tasks.shelf_prune import Item, Stock
-
-DONE = 0
 
 shelf = App(name="shelf", help="Tell what finished speech is kept, and clear away what is not used any more.")
 
@@ -57,13 +60,13 @@ def prune(
 ) -> int:
     """Delete clips that are not used any more, least recently used first, and files that no text leads to.
 
-    What was put or used within the last hour stays. A bucket tells when a clip was put, not when it was used; a machine
-    that still uses one puts it back from its own copy.
+    What was put or used within the last 24 hours stays, whatever is asked for: a run may still need it. A bucket tells
+    when a clip was put, not when it was used; a machine that still uses one puts it back from its own copy.
 
     Parameters
     ----------
     older_than
-        Delete what was not used for so long, such as 30d or 12h.
+        Delete what was not used for so long, such as 30d or 36h.
     larger_than
         Delete until no more than this is left, such as 5GB or 500MB.
     address
@@ -75,7 +78,7 @@ def prune(
         End stdout with one JSON object.
     """
     from tasks.durations import seconds
-    from tasks.shelf_prune import bytes_of
+    from tasks.shelf_prune import YOUNG_S, bytes_of
     from tasks.shelf_prune import prune as cleared
 
     age_s, size = seconds(older_than), bytes_of(larger_than)
@@ -88,13 +91,13 @@ def prune(
     verb = "would free" if dry_run else "freed"
     for storage, gone in zip(storages, freed, strict=True):
         clips, files, taken = _counts(gone)
-        print(f"{storage.address}: {verb} {_size(taken)}: {clips} clips, {files} files")
+        line = f"{storage.address}: {verb} {told_size(taken)}: {clips} clips, {files} files"
+        print(f"{line}; what was used in the last {YOUNG_S / 3600:.0f} h stays")
     return DONE
 
 
 def _shelves(address: str) -> list[Storage]:
-    """The shelf and, of a bucket, what this machine has of it. Raises BadInput for one of a newer version."""
-    from blocks.storage import home
+    """The shelf and, of a bucket, what this machine has of it. Raises BadInput for none, and one of a newer version."""
     from blocks.storage.folder import Folder
     from tasks.shared_shelf import mirror_of
     from tasks.shelf_facts import is_marked
@@ -103,14 +106,22 @@ def _shelves(address: str) -> list[Storage]:
     if is_remote(address):
         from blocks.bucket import storage_for
 
-        _reach_prefect()
+        reach_prefect()
         remote = asyncio.run(storage_for(address))
         storages = [remote, Folder(mirror_of(remote.address))]
     else:
-        storages = [Folder(address or home() / "shelf")]
+        storages = [Folder(_standing(address))]
     for storage in storages:
         is_marked(storage)
     return storages
+
+
+def _standing(address: str) -> Path:
+    """A folder that is there; this machine's own shelf need not be. Raises BadInput."""
+    place = Path(address or home() / "shelf").expanduser()
+    if not place.is_dir() and (address or place.exists()):
+        raise BadInput(f"no shelf stands at {place}: name its folder, or a bucket as s3://bucket/folder")
+    return place
 
 
 def _facts(storage: Storage, stock: "Stock") -> dict[str, str | int | None]:
@@ -129,7 +140,7 @@ def _line(storage: Storage, stock: "Stock") -> str:
     if not stock.items:
         return f"{storage.address}: empty"
     age = timedelta(seconds=round(max(0.0, time.time() - stock.oldest))) if stock.clips else timedelta(0)
-    return f"{storage.address}: {len(stock.clips)} clips, {_size(stock.bytes)}, the oldest last used {age} ago"
+    return f"{storage.address}: {len(stock.clips)} clips, {told_size(stock.bytes)}, the oldest last used {age} ago"
 
 
 def _freed(storage: Storage, gone: "Sequence[Item]") -> dict[str, str | int]:
@@ -141,21 +152,3 @@ def _counts(gone: "Sequence[Item]") -> tuple[int, int, int]:
     """Clips, files and bytes."""
     files = sum(len(item.names) for item in gone)
     return sum(len(item.names) > 1 for item in gone), files, sum(item.bytes for item in gone)
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def _reach_prefect() -> None:
-    """Have a Prefect server ready: it holds the blocks that tell how a bucket is reached."""
-    from deployments.narration import settle_prefect
-    from deployments.server import connect
-
-    settle_prefect()
-    if started := connect():
-        started.wait_until_healthy()

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -14,9 +14,6 @@ from deployments.answers import DONE, FAILED, INTERRUPTED, WRONG, complain, tell
 from deployments.keys_terminal import keys
 from deployments.runs_terminal import runs
 from deployments.shelf_terminal import shelf as shelf_commands
-
-if TYPE_CHECKING:
-    pass
 
 app = App(
     name="speech",
@@ -196,8 +193,10 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except KeyboardInterrupt:
-        code, told = INTERRUPTED, "interrupted; what was spoken is kept, the same command goes on from there"
+    except KeyboardInterrupt as stop:
+        run_id = next(filter(None, stop.args), "")
+        resumes = f" (so does `speech runs resume {run_id[:8]}`, also with --fresh)" if run_id else ""
+        code, told = INTERRUPTED, f"interrupted; what was spoken is kept, the same command goes on from there{resumes}"
     complain(told)
     if "--json" in arguments:
         print(json.dumps({"error": told, "exit_code": code}, ensure_ascii=False))

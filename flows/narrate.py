@@ -4,7 +4,6 @@ source ─parse→ Document ─chunk→ Chunks ─synthesise→ ─retry→ ─r
                                                                                         └────→ Manifest
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -21,6 +20,7 @@ from blocks.bucket import source_storage, storage_for
 from blocks.key_health import Store, opened_store
 from blocks.speech import BadInput, RunFailed, Voice
 from blocks.storage import StorageFailed, home
+from blocks.storage.threads import aside
 from tasks.artifacts import publish_units, published
 from tasks.chunk import chunk, conserve
 from tasks.claims import claims_on
@@ -45,7 +45,7 @@ from tasks.shared_shelf import shelf_at
 from tasks.source import name_of
 from tasks.speak import Speaker
 from tasks.spend import Spend
-from tasks.stopping import cancellable, stoppable
+from tasks.stopping import briefly, cancellable, stoppable
 from tasks.synthesise import find_on_shelf, synthesise_chunks
 from tasks.timeline import Timeline, chapters, choose_rate, lay_out
 
@@ -112,11 +112,12 @@ async def narrate(
         Incomplete: Some chunks failed for good; all others are kept for the next run.
     """
     started, progress = time.monotonic(), WATCHED.get() or Progress()
+    progress.run = str(flow_run.id)
     _check_options(loudness, workers)
     until = started + seconds(deadline)
     ledger = Ledger(home() / "ledger" / f"{flow_run.id}.jsonl")
     out = output_of(source, output, format, await storage_for(output), str(flow_run.id))
-    await asyncio.to_thread(out.check, source)
+    await aside(out.check, source)
 
     def told() -> dict[str, str | float | None]:
         """What `speech runs` shows of a run besides its progress."""
@@ -129,8 +130,8 @@ async def narrate(
         store = await opened.enter_async_context(opened_store())
         await opened.enter_async_context(published(progress, told))
         clips = shelf_at(await storage_for(shelf or str(home() / "shelf")))
-        await asyncio.to_thread(clips.check)
-        opened.push_async_callback(asyncio.to_thread, clips.close)
+        await aside(clips.check)
+        opened.push_async_callback(briefly, clips.close)
         claims = await opened.enter_async_context(claims_on(clips.storage))
 
         async def speaking(wanted: Voice, server: str) -> Speaker:
@@ -159,10 +160,15 @@ async def narrate(
             marks = chapters(document.segments, takes, timeline)
             labels = Labels(document.title, language=chosen.language, chapters=marks)
             sound = await merge(sealed(takes), sealed(timeline), out.target, labels, loudness, sealed(clips.read))
-        settings = {name: flow_run.parameters[name] for name in SETTINGS}
-        run = Run(str(flow_run.id), settings, progress.calls, progress.retries, ledger)
+        run = Run(
+            progress.run,
+            {name: flow_run.parameters[name] for name in SETTINGS},
+            progress.calls,
+            progress.retries,
+            ledger,
+        )
         written = manifest(sealed(document), chosen, sealed(takes), sealed(timeline), sealed(sound), run, out.target)
-        await asyncio.to_thread(sent, out, files_of(written, sound.path if sound else None))
+        await aside(sent, out, files_of(written, sound.path if sound else None))
         await publish_units(takes, out.place(written.csv))
         progress.stage = "done"
     recording = recorded(written, out, takes, document, time.monotonic() - started)
@@ -194,9 +200,9 @@ async def _speak(
     # A fresh run that goes on after a crash keeps what it has said itself.
     known = [chunk for chunk in chunks if not speaker.fresh or speaker.ledger.has_said(chunk.text)]
     if speaker.fresh:
-        found = await asyncio.to_thread(find_on_shelf, known, speaker.voice, speaker.shelf)
+        found = await aside(find_on_shelf, known, speaker.voice, speaker.shelf)
     else:
-        chunks, found = await asyncio.to_thread(find_known, known, speaker.voice, speaker.shelf)
+        chunks, found = await aside(find_known, known, speaker.voice, speaker.shelf)
     texts = {chunk.text for chunk in chunks}
     missing = texts - found.keys()
     speaker.progress.total += len(texts)
@@ -214,7 +220,7 @@ async def _speak(
         except RunFailed as error:
             if not patient or isinstance(error, StorageFailed):
                 raise
-            takes = await asyncio.to_thread(takes_left, chunks, speaker, error)
+            takes = await aside(takes_left, chunks, speaker, error)
         finally:
             await publish_keys(await speaker.callers.report(), speaker.voice.provider)
     return takes

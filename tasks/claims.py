@@ -15,11 +15,13 @@ from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from blocks.storage import Entry, Storage, StorageFailed
+from blocks.storage.threads import aside
 from tasks.owner import is_there, myself
 from tasks.shelf_facts import CLAIMS
 
 BEAT_S = 15.0
 """How often a mark that is held is written again."""
+GIVEN_WITHIN_S = 1.0
 LOOKED_AT = 50
 """So many marks are looked at when a run begins: nobody else may ever ask for the keys of a run that was killed."""
 DEAD_S = 45.0
@@ -100,11 +102,11 @@ class Marks:
 
     async def look_around(self) -> None:
         """Note the marks that stand already: those of dead runs are so much sooner known as such."""
-        for entry in await asyncio.to_thread(lambda: list(self._storage.entries(CLAIMS))):
+        for entry in await aside(lambda: list(self._storage.entries(CLAIMS))):
             key = entry.name.removeprefix(CLAIMS).rpartition(".")[0]
             self._others.setdefault(key, {})[entry.name] = _Sighting(entry.tag, time.monotonic())
         for key in list(self._others)[:LOOKED_AT]:
-            await asyncio.to_thread(self._is_anothers, key)
+            await aside(self._is_anothers, key)
 
     async def take(self, key: str) -> bool:
         if key in self._mine:
@@ -118,20 +120,23 @@ class Marks:
             raise
 
     async def give(self, key: str) -> None:
-        await asyncio.shield(self._begin(self._give(key)))
+        giving, task = self._begin(self._give(key)), asyncio.current_task()
+        if task and not task.cancelling():  # who is stopped does not wait for a store that may hang
+            await asyncio.shield(giving)
 
     async def give_all(self) -> None:
         for key in self._mine:
             self._begin(self._give(key))
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=GIVEN_WITHIN_S)  # what is left ends by itself
 
     async def beat(self) -> None:
         """Write the marks that are held again, for ever."""
         while True:
             await asyncio.sleep(BEAT_S)
             for key, mark in self._mine.items():
-                self._begin(self._write_again(key, mark))
+                if not mark.turn.locked():  # a store that hangs is not asked again and again
+                    self._begin(self._write_again(key, mark))
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do it to its end, also where the caller is cancelled: no mark may appear after it was given back."""
@@ -144,7 +149,7 @@ class Marks:
         async with mark.turn:
             taken = False
             try:
-                taken = await asyncio.to_thread(self._try, key, self._content(mark))
+                taken = await aside(self._try, key, self._content(mark))
             finally:
                 if not taken:
                     del self._mine[key]
@@ -155,7 +160,7 @@ class Marks:
             async with mark.turn:
                 if self._mine.get(key) is mark:
                     with suppress(StorageFailed):  # the mark ends by itself
-                        await asyncio.to_thread(self._storage.delete, [self._name(key)])
+                        await aside(self._storage.delete, [self._name(key)])
                     del self._mine[key]
 
     async def _write_again(self, key: str, mark: _Mark) -> None:
@@ -163,7 +168,7 @@ class Marks:
             if self._mine.get(key) is mark:
                 mark.beats += 1
                 with suppress(StorageFailed):  # the next beat may go better, and the call goes on in any case
-                    await asyncio.to_thread(self._storage.write, self._name(key), self._content(mark))
+                    await aside(self._storage.write, self._name(key), self._content(mark))
 
     def _try(self, key: str, content: bytes) -> bool:
         if key in self._others and self._is_anothers(key):

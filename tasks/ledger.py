@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 from blocks.prices import Price, price_of
 from blocks.speech import Audio, BadInput, Billed, CallFailed, RunFailed, Usage, Voice
@@ -25,7 +26,8 @@ from tasks.pace import expected_s
 class Entry:
     """One call. Its money is an upper bound where the provider told no usage."""
 
-    id: int
+    id: str
+    """Of the process that made it, and its number there."""
     text: str
     """The SHA-256 of what was to be said."""
     characters: int
@@ -56,6 +58,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries = _earlier(path)
+        self._process = uuid4().hex[:8]
         self._said = {entry.text for entry in self.entries if entry.status == "ok"}
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -67,7 +70,7 @@ class Ledger:
     def call(self, text: str, voice: Voice, key: str = "") -> Iterator["Call"]:
         """Holds while a call is made and proved: `ok` if the body ends well, and never left open."""
         entry = Entry(
-            id=len(self.entries) + 1,
+            id=f"{self._process}-{len(self.entries) + 1}",
             text=hashlib.sha256(text.encode()).hexdigest(),
             characters=len(text),
             provider=voice.provider,
@@ -101,6 +104,7 @@ class Ledger:
             file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 if os.write(file, line) < len(line):
+                    os.write(file, b"\n")  # so that no other line is spoilt, if there is room for as much
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(file)
@@ -177,8 +181,16 @@ def _earlier(path: Path) -> list[Entry]:
     if lines and not lines[-1].endswith(b"\n"):  # a full disk or a power cut left half of it
         os.truncate(path, sum(map(len, lines[:-1])))
         lines.pop()
-    entries = {(entry := Entry(**json.loads(line))).id: entry for line in lines}
+    entries = {entry.id: entry for line in lines if (entry := _read(line))}
     for entry in entries.values():
         entry.billed = Billed(entry.billed)
         entry.status = "unknown" if entry.status == "sent" else entry.status
     return list(entries.values())
+
+
+def _read(line: bytes) -> Entry | None:
+    """None for what a full disk has cut, or a newer version has written: it is not ours to judge."""
+    try:
+        return Entry(**json.loads(line))
+    except (ValueError, TypeError):
+        return None

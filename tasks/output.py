@@ -65,7 +65,7 @@ def sent(output: Output, files: Sequence[Path]) -> None:
         return
     for path in files:
         output.storage.upload(path.name, path)
-    shutil.rmtree(output.target.parent)
+    shutil.rmtree(output.target.parent, ignore_errors=True)
 
 
 def files_of(manifest: Manifest, recording: Path | None) -> list[Path]:

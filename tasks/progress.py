@@ -14,6 +14,8 @@ class Progress:
     """The one thing in this house that is mutated on purpose: everybody who watches sees the same numbers."""
 
     stage: str = "starting"
+    run: str = ""
+    """The id of the Prefect flow run, once there is one."""
     total: int = 0
     """Distinct chunks of the document: what stands twice is spoken once."""
     reused: int = 0

@@ -13,7 +13,7 @@ from prefect.utilities.engine import propose_state
 
 from blocks.speech import BadInput
 from tasks.artifacts import HEARTBEAT_S
-from tasks.runs import SPEAKING, RunRow, asking, list_runs
+from tasks.runs import SPEAKING, RunRow, asking, find_run, list_runs
 
 SILENT_S = 300.0
 """A run that was not heard of for so long is marked crashed: ten heartbeats are missing."""
@@ -27,11 +27,11 @@ _RUNNING = {"RUNNING", "PENDING", "CANCELLING"}
 async def mark_silent(rows: Sequence[RunRow]) -> list[RunRow]:
     """Mark those crashed that say they run and do not; those that were marked. A living run is left alone."""
     marked = [row for row in rows if _is_gone(row) and await _mark(row)]
-    silent = {row.id: row for row in rows if _is_silent(row) and not _is_gone(row)}
+    silent = {row.id: row for row in rows if is_silent(row)}
     if silent:
         await asyncio.sleep(SECOND_LOOK_S)
         again = await list_runs(sorted({row.flow for row in silent.values()}), newest=None)
-        still = [row for row in again if row.id in silent and row.heard_s > silent[row.id].heard_s and _is_silent(row)]
+        still = [row for row in again if row.id in silent and row.heard_s > silent[row.id].heard_s and is_silent(row)]
         marked += [row for row in still if await _mark(row)]
     return marked
 
@@ -40,9 +40,34 @@ def _is_gone(row: RunRow) -> bool:
     return row.prefect_state in _RUNNING and row.process is False
 
 
-def _is_silent(row: RunRow) -> bool:
+def is_silent(row: RunRow) -> bool:
+    """Whether `mark_silent` marks it, unless it is heard of within SECOND_LOOK_S."""
     limit = SILENT_S if row.flow in SPEAKING else SILENT_WITHOUT_HEARTBEAT_S
     return row.prefect_state in _RUNNING and row.process is None and row.heard_s > limit
+
+
+def is_doubtful(row: RunRow) -> bool:
+    """Whether it says that it runs and was not heard of for long, and its process may be anywhere."""
+    return row.unended and row.process is None and not row.alive
+
+
+async def looked_twice(row: RunRow) -> RunRow:
+    """The run as it is now; a doubtful one is looked at again after SECOND_LOOK_S.
+
+    Raises BadInput where its process was only suspended: it still runs here, or was heard of meanwhile.
+    """
+    if row.unended and row.process and not row.alive:
+        raise BadInput(
+            f"{row.short} was not heard of for {row.heard_s:.0f} s, but its process {row.pid} still runs here: "
+            "end it first"
+        )
+    if not is_doubtful(row):
+        return row
+    await asyncio.sleep(SECOND_LOOK_S)
+    again = await find_run(row.id)
+    if again.unended and again.heard_s <= row.heard_s:
+        raise _running(again)
+    return again
 
 
 async def _mark(row: RunRow) -> bool:
@@ -65,8 +90,10 @@ async def _mark(row: RunRow) -> bool:
 async def take_over(row: RunRow, *, failed_only: bool) -> FlowRun:
     """The run, pending anew and ours: somebody who does the same at this moment is refused by Prefect.
 
-    Raises BadInput where it is under way or has nothing left to do.
+    A doubtful one is watched for SECOND_LOOK_S before. Raises BadInput where it is under way or has nothing left to do.
     """
+    _check(row, failed_only=failed_only)
+    row = await looked_twice(row)
     _check(row, failed_only=failed_only)
     if row.prefect_state in _RUNNING:
         await _mark(row)
@@ -110,15 +137,17 @@ def _check(row: RunRow, *, failed_only: bool) -> None:
     if row.flow not in SPEAKING:
         raise BadInput(f"{row.short} is a run of {row.flow}, which is never resumed: start it anew")
     if row.alive:
-        raise BadInput(
-            f"{row.short} is still running: heard of {row.heard_s:.0f} s ago. Cancel it first, or let it end"
-        )
+        raise _running(row)
     if failed_only and not row.failed:
         remedy = "" if row.state == "done" else f"; `speech runs resume {row.short}` goes on with the rest"
         raise BadInput(f"{row.short} has no failed units{remedy}")
     if row.state == "done" and not failed_only:
         gaps = f", but {row.failed} units failed: `speech runs retry {row.short}` tries them" if row.failed else ""
         raise BadInput(f"{row.short} is done{gaps or ': nothing is left to resume'}")
+
+
+def _running(row: RunRow) -> BadInput:
+    return BadInput(f"{row.short} is still running: heard of {row.heard_s:.0f} s ago. Cancel it first, or let it end")
 
 
 def _taken(row: RunRow) -> BadInput:

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from blocks import storage
 from blocks.speech import BadInput
 from blocks.storage import Storage, is_remote
 from blocks.storage.folder import Folder
+from tasks.reclaim import looked_twice
 from tasks.runs import RunRow, asking
 
 PAGE = 200
@@ -61,14 +61,19 @@ class Removed:
 async def remove(row: RunRow, *, keep_files: bool = False) -> Removed:
     """Delete the run's files, its own results, its artifacts and at last the run. What is gone already is no error.
 
-    Raises BadInput for a run that is not over; StorageFailed, after which it can be called again.
+    One whose process may still run elsewhere is watched for `tasks.reclaim.SECOND_LOOK_S` before. Raises BadInput for a
+    run that is not over; StorageFailed, after which it can be called again.
     """
-    if not row.over and row.state != "stalled":
+    row = await looked_twice(row)
+    if row.alive or row.state == "waiting":
         raise BadInput(f"{row.short} is {row.state}: cancel it first, or let it end")
     freed = 0
     for files in await _files(row, keep_files=keep_files):
         await asyncio.to_thread(files.kept_in.delete, list(files.sizes))
         freed += sum(files.sizes.values())
+    if not keep_files:
+        with suppress(OSError):  # it never was, or something else lies there
+            (storage.home() / "outputs" / row.id).rmdir()
     async with asking() as client:
         run = UUID(row.id)
         freed += await _delete_results(client, run)
@@ -118,12 +123,13 @@ def _written_by(run: str, kept_in: Storage, stem: str, suffix: str) -> list[_Fil
     if not isinstance(facts, dict) or facts.get("run_id") != run:
         return []
     standing = _sizes(kept_in, f"{stem}.").sizes
-    audio = facts.get("audio")
-    names = [f"{stem}.manifest.csv", f"{stem}.report.html", f"{stem}{MANIFEST}"]  # last, as it tells whose they are
+    audio, recording = facts.get("audio"), f"{stem}.{suffix}"
+    names = [f"{stem}.manifest.csv", f"{stem}.report.html"]
     if audio:  # else the recording and the subtitles that stand there are an earlier run's
-        names.insert(0, f"{stem}.srt")
-        if _is_same(kept_in, f"{stem}.{suffix}", standing, audio):
-            names.insert(0, f"{stem}.{suffix}")
+        names = [recording, f"{stem}.srt", *names]
+        if recording in standing and not _is_same(kept_in, recording, standing, audio):
+            names = []  # a later run's recording: what else it wrote before it was killed cannot be told
+    names.append(f"{stem}{MANIFEST}")  # last, as it tells whose they are
     return [_Files(kept_in, {name: standing[name] for name in names if name in standing})]
 
 
@@ -172,11 +178,3 @@ async def _delete_artifacts(client: PrefectClient, run: UUID) -> None:
         for artifact in page:
             with suppress(ObjectNotFound):
                 await client.delete_artifact(artifact.id)
-
-
-def told_size(bytes_: int) -> str:
-    """As people write it."""
-    return next(f"{bytes_ / size:.1f} {unit}" for size, unit in _UNITS if bytes_ >= size or size == 1)
-
-
-_UNITS: Sequence[tuple[int, str]] = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"), (1, "B"))

@@ -4,7 +4,6 @@ What was a slip goes well the second time; what comes out alike is how the voice
 out less is kept, and flagged where it still does; none is dropped.
 """
 
-import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from blocks.speech import BadInput, RunFailed
+from blocks.storage.threads import aside
 from tasks.clips import Clip, Failure, Take
 from tasks.document import Chunk
 from tasks.speak import Speaker
@@ -55,7 +55,7 @@ async def retake(takes: Sequence[Take], speaker: Speaker, policy: Policy) -> lis
             speaker.progress.failed -= 1  # the first take stands
             speaker.progress.total -= 1
     for text, clip in kept.items():  # the flag too: no later run shall pay for another take
-        await asyncio.to_thread(speaker.shelf.keep, text, speaker.voice, clip)
+        await aside(speaker.shelf.keep, text, speaker.voice, clip)
     return _replaced(takes, kept, policy)
 
 

@@ -1,6 +1,5 @@
 """A second pass over what failed, in smaller pieces: a text that broke the engine whole often goes well in halves."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.speech import Voice
+from blocks.storage.threads import aside
 from tasks.chunk import smaller
 from tasks.clips import Clip, Failure, Take
 from tasks.document import Chunk
@@ -43,7 +43,7 @@ async def retry(takes: Sequence[Take], language: str, speaker: Speaker) -> list[
     for take, pieces in zip(takes, said, strict=True):
         if len(pieces) > 1 and all(isinstance(piece.outcome, Clip) for piece in pieces):
             cut = [piece.chunk for piece in pieces]
-            await asyncio.to_thread(speaker.shelf.put_pieces, take.chunk.text, speaker.voice, cut)
+            await aside(speaker.shelf.put_pieces, take.chunk.text, speaker.voice, cut)
     return [piece for pieces in said for piece in pieces]
 
 
@@ -62,7 +62,7 @@ async def _round(
     if not pieces:
         return said, False
     whole, parts = {chunk.text for chunk in cuts}, {piece.text for piece in pieces}
-    found = {} if speaker.fresh else await asyncio.to_thread(find_on_shelf, pieces, speaker.voice, speaker.shelf)
+    found = {} if speaker.fresh else await aside(find_on_shelf, pieces, speaker.voice, speaker.shelf)
     speaker.progress.failed -= len(whole)
     speaker.progress.total += len(parts) - len(whole)
     speaker.progress.reused += len(found)

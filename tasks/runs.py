@@ -69,12 +69,17 @@ class RunRow:
     """Whether a process carries it out, as far as anybody can tell."""
     process: bool | None
     """Whether its process runs on this machine; None where that cannot be told from here."""
+    pid: int | None
+    """The number of its process, where that runs on this machine."""
+    unended: bool
+    """Whether it says that it runs, lately or not: by its state, or by heartbeats after its end."""
     prefect_state: str
     message: str
 
     @property
     def over(self) -> bool:
-        return self.prefect_state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} and not self.alive
+        ended = self.prefect_state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+        return ended and not self.alive and not (self.unended and self.process)
 
 
 async def list_runs(flows: Sequence[str] = SPEAKING, newest: int | None = NEWEST) -> list[RunRow]:
@@ -169,9 +174,10 @@ def _row(run: FlowRun, flow: str, artifact: Artifact | None, now: datetime, leng
     heard_s = max(0.0, (now - max(beat, state.timestamp)).total_seconds())
     beats = (beat - state.timestamp).total_seconds()
     # What was told before this state is an earlier attempt's, whose process may well be gone.
-    process = is_there(str(facts.get("owner", ""))) if beats >= 0 else None
-    recent = process is not False and heard_s < STALLED_S
-    alive = recent and (beats > BEATS_ON_S if state.is_final() else not (state.is_scheduled() or state.is_paused()))
+    owner = str(facts.get("owner", "")) if beats >= 0 else ""
+    process = is_there(owner)
+    unended = beats > BEATS_ON_S if state.is_final() else not (state.is_scheduled() or state.is_paused())
+    alive = unended and process is not False and heard_s < STALLED_S
     began, ended = run.start_time, run.end_time if state.is_final() else None
     source = run.parameters.get("source") or facts.get("source")
     return RunRow(
@@ -179,7 +185,7 @@ def _row(run: FlowRun, flow: str, artifact: Artifact | None, now: datetime, leng
         short=str(run.id)[:length],
         name=run.name,
         flow=flow,
-        state=_word(state, alive=alive),
+        state=_word(state, alive=alive, gone=process is False),
         percent=float(facts.get("percent") or 0.0),
         chunks=int(facts.get("chunks") or 0),
         failed=int(facts.get("failed") or 0),
@@ -192,18 +198,20 @@ def _row(run: FlowRun, flow: str, artifact: Artifact | None, now: datetime, leng
         heard_s=heard_s,
         alive=alive,
         process=process,
+        pid=int(owner.split()[1]) if process else None,
+        unended=unended,
         prefect_state=state.type.value,
         message=state.message or "",
     )
 
 
-def _word(state: State, *, alive: bool) -> RunState:
+def _word(state: State, *, alive: bool, gone: bool) -> RunState:
     if alive:
         return "waiting" if state.is_pending() else "running"
     if state.is_scheduled() or state.is_paused():
         return "waiting"
     if not state.is_final():
-        return "stalled"
+        return "stalled" if not gone else "interrupted" if state.is_cancelling() else "crashed"
     if state.is_crashed():
         return "interrupted" if any(words in (state.message or "") for words in _INTERRUPTED) else "crashed"
     return "done" if state.is_completed() else "failed" if state.is_failed() else "interrupted"

@@ -1,6 +1,7 @@
 """The shelf: clips by what they say, so that the same text in the same voice is spoken, and paid, once."""
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +26,9 @@ from tasks.shelf_facts import (
     written,
     written_pieces,
 )
+
+ROOM = 32_000_000
+"""Bytes: what the calls under way may bring, of a plan that allows many."""
 
 Pieces = list[tuple[str, Boundary]]
 """What a text is said in, with what ends each."""
@@ -53,6 +57,17 @@ class Shelf:
 
     def close(self) -> None:
         """Write what others save requests by; without it nothing is lost."""
+
+    def check_room(self) -> None:
+        """Raises StorageFailed where answers that are paid for might find no room on the disk."""
+        with suppress(FileNotFoundError):
+            free = shutil.disk_usage(self.root).free
+            if free < ROOM:
+                raise StorageFailed(
+                    f"the disk of {self.root} has {free / 1e6:.0f} MB left, which the next answers may not fit into: "
+                    f"make room for more than {ROOM / 1e6:.0f} MB, then run the same command again: "
+                    "finished speech is kept"
+                )
 
     def find(self, text: str, voice: Voice) -> Clip | None:
         """The clip, if it stands here and size and hash agree; anything else counts as not there."""

@@ -18,10 +18,8 @@ from blocks.storage.folder import HIDDEN, Folder
 from tasks.shelf_facts import CLAIMS, FACTS, PIECES, folder_of, told
 from tasks.shelf_index import INDEX
 
-YOUNG_S = 3600.0
-"""A run may have just put or found it."""
-MARK_S = 86_400.0
-"""The same of a mark: one that a living run holds is written again all the time."""
+YOUNG_S = 86_400.0
+"""A run that still goes on may have put or found it, and merges it at its end: a long book takes hours."""
 # A shelf may stand among other files, which are nobody's here to delete.
 _ITEM = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[^/]+")
 _MARK = re.compile(rf"{CLAIMS}[0-9a-f]{{64}}\.[0-9a-f]{{32}}")
@@ -75,7 +73,7 @@ def stock_of(storage: Storage) -> Stock:
         if _ITEM.fullmatch(entry.name):
             of_key.setdefault(PurePosixPath(entry.name).name.split(".", 1)[0], {})[entry.name] = entry
         elif _MARK.fullmatch(entry.name):
-            others.append(Item((entry.name,), entry.bytes, entry.modified + MARK_S - YOUNG_S, orphan=True))
+            others.append(Item((entry.name,), entry.bytes, entry.modified, orphan=True))
         elif _INDEX.fullmatch(entry.name):
             others.append(Item((entry.name,), entry.bytes, entry.modified))
     current = _current_sounds(storage, of_key)

@@ -69,6 +69,8 @@ def name_of(source: str) -> PurePath:
     """The path that tells a source's name and suffix: of a URL without its query, host or fragment."""
     if "://" not in source:
         return Path(source)
+    if source.startswith("s3://"):  # whose names may hold what separates elsewhere
+        return PurePosixPath(source.removeprefix("s3://"))
     return PurePosixPath(re.split("[?#]", source.partition("://")[2])[0])
 
 

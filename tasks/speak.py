@@ -23,6 +23,7 @@ from blocks.speech import (
     Unreachable,
     Voice,
 )
+from blocks.storage.threads import aside
 from tasks.attempts import Unit, after
 from tasks.backlog import Backlog
 from tasks.claims import Claims
@@ -79,7 +80,7 @@ async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
     if not await speaker.claims.take(claim):
         return replace(unit, not_before=time.monotonic() + random.uniform(*LEFT_TO_ANOTHER_S))  # noqa: S311 - no secret
     try:
-        if clip := await asyncio.to_thread(speaker.shelf.find, text, speaker.voice):
+        if clip := await aside(speaker.shelf.find, text, speaker.voice):
             speaker.progress.reused += 1
             return Take(unit.chunk, clip)
         return await _say(unit, speaker)
@@ -88,6 +89,7 @@ async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
 
 
 async def _say(unit: Unit, speaker: Speaker) -> Take | Unit:
+    speaker.shelf.check_room()
     progress = speaker.progress
     tag = await speaker.permits.take()
     lease = None
@@ -147,7 +149,7 @@ async def _call(text: str, lease: Lease, tag: str, speaker: Speaker) -> Clip:
         finally:
             progress.in_flight -= 1
             speaker.permits.give(tag)
-    await asyncio.to_thread(speaker.shelf.share, text, speaker.voice)
+    await aside(speaker.shelf.share, text, speaker.voice)
     progress.failing_since = None
     if trouble:
         raise trouble

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,10 +14,15 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.states import Cancelled
 
+from blocks.storage import StorageFailed
+from blocks.storage.threads import aside
+
 GRACE_S = 2.5
 """What is under way when a run is stopped may still end; who stops one waits for about twice this time."""
 LOOK_EVERY_S = 1.5
 """How often a run asks whether somebody cancels it: nobody else would tell one that was started from a terminal."""
+
+CLOSED_WITHIN_S = 1.0
 
 T = TypeVar("T")
 
@@ -79,6 +84,13 @@ async def _tell_cancelled(run: UUID) -> None:
     with suppress(httpx.HTTPError):
         async with get_client() as client:
             await client.set_flow_run_state(run, Cancelled(message="Cancelled; finished speech is kept."), force=True)
+
+
+async def briefly(work: Callable[[], None]) -> None:
+    """Do what may also be left undone: it keeps the end of a run waiting for CLOSED_WITHIN_S at most."""
+    with suppress(TimeoutError, StorageFailed):
+        async with asyncio.timeout(CLOSED_WITHIN_S):
+            await aside(work)
 
 
 async def come_home(work: Coroutine[Any, Any, T]) -> T:

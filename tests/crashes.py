@@ -31,6 +31,9 @@ from tests.s3_proxy import Fault, Proxy
 
 ROOT = Path(__file__).parent.parent
 LANES = 3
+UNSENT = LANES + 2
+"""Clips that are kept where they were made and on their way to the bucket: as many as there are tasks that speak, but
+for those whose calls are under way."""
 KEYS = ",".join(f"account-{number}:test-key-{number}" for number in range(1, 6))
 OPTIONS = ["--provider", "cartesia", "--plan", "scale", "--workers", str(LANES), "--format", "wav", "--json"]
 """75 slots: those of killed runs, which come back after a minute, hold up nobody."""

@@ -11,14 +11,11 @@ import pytest
 
 from blocks.storage.folder import Folder
 from blocks.storage.s3 import S3
-from tests.crashes import LANES, Asked, Inside, Job, Moment, Received, story_of
+from tests.crashes import LANES, UNSENT, Asked, Inside, Job, Moment, Received, story_of
 from tests.emulator.fixture import Emulator
 from tests.s3_servers import S3Server
 
 CHUNKS, WORDS = 60, 5
-UNSENT = LANES + 2
-"""Clips that are kept on the machine that made them, and are on their way to the bucket: as many as tasks speak besides
-those whose calls are under way."""
 
 ON_DISK: dict[str, Moment] = {
     "a call under way": Received(7),

@@ -186,12 +186,31 @@ async def test_a_later_run_owns_the_place(tmp_path: Path) -> None:
 
 
 async def test_another_recording_under_the_same_manifest_stays(tmp_path: Path) -> None:
-    """A later run that was killed after its recording and before its manifest keeps the recording."""
+    """A later run that was killed after its recording and before its manifest keeps all that may be its own."""
     recording = await spoken(tmp_path)
     assert recording.audio
     Path(recording.audio).write_bytes(b"a later run's")
     await remove(await find_run(recording.run_id))
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["story.mp3"]
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {"story.mp3", "story.srt", "story.manifest.csv", "story.report.html"}
+
+
+async def test_what_lies_beside_a_recording_that_was_moved_away_goes(tmp_path: Path) -> None:
+    """Without a recording of anybody's the subtitles, the report and the manifest are still this run's."""
+    recording = await spoken(tmp_path)
+    Path(str(recording.audio)).unlink()
+    await remove(await find_run(recording.run_id))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+async def test_what_was_on_its_way_to_a_bucket_goes_with_its_folder(home: Path) -> None:
+    """The run's own folder of outputs goes; those of other runs stay."""
+    mine, _ = await made(Crashed(), GONE)
+    for run in (mine, "another"):
+        (home / "outputs" / run).mkdir(parents=True)
+        (home / "outputs" / run / "story.mp3").write_bytes(b"sound")
+    assert (await remove(await find_run(mine))).bytes == 5
+    assert [path.name for path in (home / "outputs").iterdir()] == ["another"]
 
 
 async def test_files_may_stay(tmp_path: Path, home: Path) -> None:
@@ -241,6 +260,26 @@ async def test_old_runs_go_where_it_is_asked_for(tmp_path: Path) -> None:
     assert (await state_of(live)).is_running()
     with pytest.raises(BadInput, match="length of time"):
         await prune_runs(older_than="soon")
+
+
+async def test_prune_sees_who_was_killed_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no `speech up` marks them, the command does: at the next prune a killed run is one that has ended."""
+    from deployments.terminal import run
+
+    dead, _ = await made(Running(), GONE)
+    live, _ = await made(Running(), myself())
+    assert (await find_run(dead)).state == "crashed"
+    command = ["runs", "prune", "--older-than", "1s", "--yes", "--json"]
+    await asyncio.to_thread(run, command)
+    told = capsys.readouterr()
+    assert dead not in json.loads(told.out)["deleted"]
+    assert f"{dead[:8]} " in told.err
+    assert "marked as crashed" in told.err
+    assert (await state_of(dead)).is_crashed()
+    await asyncio.sleep(2.5)
+    await asyncio.to_thread(run, command)
+    assert dead in json.loads(capsys.readouterr().out)["deleted"]
+    assert (await state_of(live)).is_running()
 
 
 async def test_prune_asks_first(

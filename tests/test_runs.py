@@ -21,15 +21,17 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled, State
 
-from blocks.speech import BadInput
+from blocks.speech import BadInput, SpeechError
 from deployments.answers import WRONG
+from deployments.resumption import taken_over
 from deployments.terminal import run
 from flows.check_keys import check_keys
 from flows.narrate import narrate
-from tasks import artifacts, runs
+from tasks import artifacts, reclaim, runs
 from tasks.owner import is_there, myself
 from tasks.progress import Progress
 from tasks.reclaim import take_over
+from tasks.removal import remove
 from tasks.runs import find_run, list_runs
 from tests.emulator.fixture import Emulator
 from tests.processes import gone
@@ -104,21 +106,25 @@ async def test_a_heart_beats_where_nothing_changes(monkeypatch: pytest.MonkeyPat
     assert (row.percent, row.chunks, row.where, row.cost_usd, row.state) == (25.0, 4, "/x.mp3", 0.25, "done")
 
 
-STATES: dict[str, tuple[State, dict[str, object] | None]] = {
-    "running": (Running(), None),
-    "waiting": (Scheduled(), None),
-    "done": (Completed(), {"percent": 100}),
-    "failed": (Failed(), {"failed": 2}),
-    "interrupted": (Cancelled(), None),
-    "crashed": (Crashed(message="Process exited with status code: -9."), None),
-    "stalled": (Running(), {"owner": " ".join([*myself().split()[:2], "1", myself().split()[3]])}),
-}
+GONE: dict[str, object] = {"owner": " ".join([*myself().split()[:2], "1", myself().split()[3]])}
+"""The facts of a run whose process has ended on this machine."""
 
 
-@pytest.mark.parametrize("word", STATES)
-async def test_states_are_told_in_a_users_words(word: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "state", "facts"),
+    [
+        ("running", Running(), None),
+        ("waiting", Scheduled(), None),
+        ("done", Completed(), {"percent": 100}),
+        ("failed", Failed(), {"failed": 2}),
+        ("interrupted", Cancelled(), None),
+        ("crashed", Crashed(message="Process exited with status code: -9."), None),
+        ("crashed", Running(), GONE),
+        ("interrupted", Cancelling(), GONE),
+    ],
+)
+async def test_states_are_told_in_a_users_words(word: str, state: State, facts: dict[str, object] | None) -> None:
     """What Prefect calls a run's state, and whether its process is there, is one word."""
-    state, facts = STATES[word]
     run = await made(state.model_copy(deep=True), facts=facts)
     row = await find_run(str(run))
     assert row.state == word
@@ -202,6 +208,104 @@ async def test_a_live_run_is_not_taken_over(state: State) -> None:
     row = await find_run(str(await made(state.model_copy(deep=True), facts={"owner": myself()})))
     with pytest.raises(BadInput, match=r"still running: heard of \d s ago"):
         await take_over(row, failed_only=False)
+
+
+@contextlib.contextmanager
+def suspended() -> Iterator[tuple[int, dict[str, object]]]:
+    """A process that is stopped, as a machine that sleeps stops it: its number, and the facts of a run of its own."""
+    code = "from tasks.owner import myself; print(myself(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    ) as process:
+        try:
+            assert process.stdout
+            owner = process.stdout.readline().strip()
+            process.send_signal(signal.SIGSTOP)
+            yield process.pid, {"owner": owner, "failed": 1}
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("state", [Running(), Cancelling()], ids=lambda state: state.name)
+async def test_a_suspended_run_is_not_taken_over(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent run whose process stands on this machine is neither resumed nor deleted before that has ended."""
+    monkeypatch.setattr(runs, "STALLED_S", 0.5)
+    with suspended() as (pid, facts):
+        run = str(await made(state.model_copy(deep=True), facts=facts))
+        await asyncio.sleep(2)  # the server's clock is read to the second
+        row = await find_run(run)
+        assert (row.state, row.alive, row.over, row.pid) == ("stalled", False, False, pid)
+        for refused in (take_over(row, failed_only=False), take_over(row, failed_only=True), remove(row)):
+            with pytest.raises(BadInput, match=f"its process {pid} still runs here: end it first"):
+                await refused
+        assert (await find_run(run)).prefect_state == row.prefect_state
+    row = await find_run(run)
+    assert (row.state, row.pid) == ("interrupted" if state.is_cancelling() else "crashed", None)
+    taken = await take_over(row, failed_only=False)
+    assert taken.state
+    assert taken.state.is_pending()
+
+
+async def test_a_second_look_at_a_run_of_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent run that is heard of again meanwhile is left alone; one that is not is taken over, or deleted."""
+    monkeypatch.setattr(runs, "STALLED_S", 0.5)
+    monkeypatch.setattr(reclaim, "SECOND_LOOK_S", 2.0)
+    elsewhere: dict[str, object] = {"owner": "elsewhere 1 2 3"}
+    slept, dead, old = [await made(Running(), facts=dict(elsewhere)) for _ in range(3)]
+    await asyncio.sleep(2)
+    rows = {run: await find_run(str(run)) for run in (slept, dead, old)}
+    assert {row.state for row in rows.values()} == {"stalled"}
+
+    async def wake() -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            await told(slept, elsewhere)
+
+    waking = asyncio.create_task(wake())
+    try:
+        for refused in (take_over(rows[slept], failed_only=False), remove(rows[slept])):
+            with pytest.raises(BadInput, match="still running: heard of"):
+                await refused
+    finally:
+        waking.cancel()
+        await asyncio.wait([waking])
+    assert (await find_run(str(slept))).prefect_state == "RUNNING"
+    began = time.monotonic()
+    taken = await take_over(rows[dead], failed_only=False)
+    assert taken.state
+    assert taken.state.is_pending()
+    await remove(rows[old])
+    assert time.monotonic() - began >= 4
+    with pytest.raises(BadInput, match="no run is called"):
+        await find_run(str(old))
+
+
+async def test_who_waits_for_a_second_look_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands tell that they watch a silent run, and for how long, before they touch it."""
+    monkeypatch.setattr(runs, "STALLED_S", 0.5)
+    monkeypatch.setattr(reclaim, "SECOND_LOOK_S", 2.0)
+    stalled = str(await made(Running(), facts={"owner": "elsewhere 1 2 3"}))
+    await asyncio.sleep(2)
+    assert await asyncio.to_thread(run, ["runs", "delete", stalled]) == 0
+    assert "its process may run elsewhere: it is watched for 2 s" in capsys.readouterr().err
+
+
+async def test_results_without_a_place_leave_the_run_as_it_was() -> None:
+    """A run whose results cannot be kept is not taken over: whoever mends that can resume it."""
+    async with get_client() as client:
+        parameters = {"source": "a.txt", "shelf": "ftp://host/shelf"}
+        crashed = await client.create_flow_run(narrate, parameters=parameters, state=Crashed())
+        with pytest.raises(SpeechError, match="ftp://"):
+            await taken_over(await find_run(str(crashed.id)), failed_only=False)
+        state = (await client.read_flow_run(crashed.id)).state
+    assert state
+    assert state.is_crashed()
 
 
 async def test_what_there_is_to_resume() -> None:
@@ -325,7 +429,7 @@ def test_the_terminal_is_closed_and_one_command_goes_on(
     kept = settled(environment)
     assert 8 <= len(kept) < 40
     row = mine(speech, tmp_path)
-    assert row["state"] == ("stalled" if how is signal.SIGKILL else "interrupted")
+    assert row["state"] == ("crashed" if how is signal.SIGKILL else "interrupted")
 
     done = speech("runs", "resume", row["id"][:10], "--json")
     assert done.returncode == 0, done.stderr

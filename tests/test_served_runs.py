@@ -20,7 +20,6 @@ from tests.emulator.fixture import Emulator
 from tests.processes import gone
 
 ROOT = Path(__file__).parent.parent
-TEXT = "\n\n".join(f"This is paragraph number {n}, and the keeper still climbs." for n in range(40))
 RETRY = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
 CANCEL = {"type": "CANCELLING", "name": "Cancelling"}
 
@@ -96,8 +95,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             running.wait(60)
 
 
-def begun(served: Served, emulator: Emulator, tmp_path: Path) -> str:
-    (tmp_path / "story.txt").write_text(TEXT)
+def begun(served: Served, emulator: Emulator, tmp_path: Path, keeper: str) -> str:
+    """A run of a story that nobody has told yet: they share a shelf."""
+    story = "\n\n".join(f"This is paragraph number {n}, and {keeper} still climbs." for n in range(40))
+    (tmp_path / "story.txt").write_text(story)
     parameters = {
         "source": str(tmp_path / "story.txt"),
         "output": str(tmp_path / "out"),
@@ -121,7 +122,7 @@ def repeated(emulator: Emulator, kept: set[str]) -> list[str]:
 def test_retry_of_a_killed_run(served: Served, emulator: Emulator, tmp_path: Path) -> None:
     """The process of a run is killed: Prefect says so, and Retry finishes it without paying twice."""
     emulator.settings(latency_s=0.4)
-    run = begun(served, emulator, tmp_path)
+    run = begun(served, emulator, tmp_path, "Anna")
     spoken(emulator, 12)
     os.kill(served.process(run), signal.SIGKILL)
     served.wait(run, "CRASHED", 20)
@@ -137,7 +138,7 @@ def test_retry_of_a_killed_run(served: Served, emulator: Emulator, tmp_path: Pat
 def test_retry_of_a_failed_run(served: Served, emulator: Emulator, tmp_path: Path) -> None:
     """Four paragraphs fail for good and with them the run: Retry asks for those and for nothing else."""
     emulator.script("cartesia", {"fault": "bad_request", "contains": "7"})
-    run = begun(served, emulator, tmp_path)
+    run = begun(served, emulator, tmp_path, "Boris")
     served.wait(run, "FAILED", 120)
     emulator.script("cartesia")
     before = len(emulator.ledger("cartesia"))
@@ -151,7 +152,7 @@ def test_retry_of_a_failed_run(served: Served, emulator: Emulator, tmp_path: Pat
 def test_cancel_then_retry(served: Served, emulator: Emulator, tmp_path: Path) -> None:
     """Cancel ends a run within seconds, with no process left; Retry takes it up again, and pays nothing twice."""
     emulator.settings(latency_s=0.4)
-    run = begun(served, emulator, tmp_path)
+    run = begun(served, emulator, tmp_path, "Clara")
     spoken(emulator, 12)
     process = served.process(run)
     began = time.monotonic()

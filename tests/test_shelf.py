@@ -210,3 +210,12 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
         Shelf(tmp_path / "shelf").check()
     with pytest.raises(RunFailed, match="shelf"):
         put(Shelf(tmp_path / "shelf"), TEXT)
+
+
+def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk has hardly any room left, no call is made whose answer it might not hold."""
+    shelf = Shelf(tmp_path)
+    shelf.check_room()
+    monkeypatch.setattr("tasks.shelf.ROOM", 1 << 60)
+    with pytest.raises(StorageFailed, match="make room"):
+        shelf.check_room()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from blocks.speech import BadInput
 from blocks.storage.folder import Folder
 from deployments.shelf_terminal import shelf as command
+from deployments.sizes import told_size
 from tasks.shelf import Shelf
 from tasks.shelf_facts import CLAIMS, FACTS, FORMAT, MARKER, PIECES, key_of, name_of
 from tasks.shelf_prune import YOUNG_S, Item, Stock, bytes_of, clear, outdated, prune, stock_of
@@ -157,22 +158,54 @@ def test_a_bucket(server: str, request: pytest.FixtureRequest, tmp_path: Path, m
 def test_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`speech shelf` tells what there is; `prune` what it freed, or would free; both for programs, too."""
     shelf = Shelf(home / "shelf")
-    for days in (0.5, 40):
+    for days in (0.9, 1.5, 40):
         aged(shelf, f"Text {days}.", days)
 
     def run(*line: str) -> str:
         command(line, result_action="return_value")
         return capsys.readouterr().out
 
-    assert re.search(r"2 clips, .* kB, the oldest last used 40 days", run())
+    assert re.search(r"3 clips, .* kB, the oldest last used 40 days", run())
     told = json.loads(run("--json"))
-    assert (told["shelf"], told["clips"], told["orphan_bytes"]) == (str(shelf.root), 2, 0)
+    assert (told["shelf"], told["clips"], told["orphan_bytes"]) == (str(shelf.root), 3, 0)
     assert "would free" in run("prune", "--older-than", "30d", "--dry-run")
-    assert len(standing(shelf)) == 2
+    assert len(standing(shelf)) == 3
     assert json.loads(run("prune", "--older-than", "30d", "--json"))["clips"] == 1
     assert "freed 0 bytes" in run("prune", "--older-than", "30d")
-    assert "0 clips" not in run("prune", "--larger-than", "0MB", "--shelf", str(shelf.root))
-    assert run() == f"{shelf.root}: empty\n"
+    told = run("prune", "--larger-than", "0MB", "--shelf", str(shelf.root))
+    assert ": 1 clips, 2 files; what was used in the last 24 h stays" in told
+    assert re.search(r"1 clips, .* last used 21:36:0\d ago", run())
+    assert Shelf(home / "shelf").find("Text 0.9.", VOICE)
+
+
+def test_no_shelf_is_told_from_an_empty_one(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong --shelf is refused; the own shelf of a machine that has not spoken yet is empty."""
+    (home / "book.txt").write_text("a book")
+    for wrong in (home / "book.txt", home / "nowhere"):
+        for line in ([], ["prune", "--older-than", "30d"]):
+            with pytest.raises(BadInput, match=f"no shelf stands at {wrong}"):
+                command([*line, "--shelf", str(wrong)], result_action="return_value")
+    assert not (home / "nowhere").exists()
+    command([], result_action="return_value")
+    assert capsys.readouterr().out == f"{home / 'shelf'}: empty\n"
+
+
+def test_what_a_long_run_has_spoken_stays(tmp_path: Path) -> None:
+    """A clip that a run found 23 hours ago is still there when it merges, however small the shelf is to be."""
+    shelf = Shelf(tmp_path / "shelf")
+    early, stale = aged(shelf, "The first chapter.", 23 / 24), aged(shelf, "Another book.", 25 / 24)
+    [gone] = prune([shelf.storage], HOUR, 0)
+    assert [item.names[0] for item in gone] == [name_of(stale, FACTS)]
+    assert standing(shelf) == {early}
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5e9, "5.0 GB"), (2e15, "2000.0 TB")],
+)
+def test_sizes_are_told(count: float, told: str) -> None:
+    """In the unit that people would take."""
+    assert told_size(count) == told
 
 
 def test_a_newer_shelf_is_not_pruned(home: Path) -> None:

@@ -18,6 +18,7 @@ from deployments.answers import DONE, FAILED, GAPS, INTERRUPTED, WRONG
 from deployments.server import free_port
 from tests.emulator.fixture import Emulator
 from tests.processes import descendants, gone
+from tests.s3_proxy import Fault
 from tests.s3_servers import S3Server
 
 STORY = """# The lamp
@@ -272,6 +273,33 @@ def test_a_call_that_is_paid_for_comes_home(
     assert len(bill) == len({entry["text"] for entry in bill}) == clips_on(tmp_path / "home" / "shelf") >= 4
     assert not list((tmp_path / "home" / "shelf" / "claims").iterdir())
     assert slots_in_use(prefect_server) == 0
+
+
+def test_a_bucket_that_hangs_keeps_nobody(
+    emulator: Emulator, moto: S3Server, environment: dict[str, str], tmp_path: Path, prefect_server: str
+) -> None:
+    """Ctrl-C ends a run within seconds also where its shelf's bucket does not answer any more, and frees its slots."""
+    environment |= moto.environment() | {"CARTESIA_API_KEYS": "test-key-1"}
+    emulator.settings(latency_s=0.3, fast=True)
+    story, bucket = long_story(tmp_path / "story.txt", 60), moto.bucket_address("hangs")
+    with moto.proxied() as proxy:
+        environment["AWS_ENDPOINT_URL"] = proxy.access.endpoint_url
+        options = ["--provider", "cartesia", "--server", emulator.server("cartesia"), "--shelf", f"{bucket}/shelf"]
+        running = start(environment, tmp_path, "narrate", story, *options)
+        deadline = time.monotonic() + 90
+        while len(emulator.ledger("cartesia")) < 6:
+            assert running.poll() is None, running.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        proxy.faults.append(Fault("hang"))
+        time.sleep(1)
+        began = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=60)
+        assert time.monotonic() - began < 12
+        assert running.returncode == INTERRUPTED, told
+        assert "Traceback" not in told
+        assert slots_in_use(prefect_server) == 0
 
 
 def test_cancel_in_the_ui_stops_a_run_of_the_terminal(

@@ -17,7 +17,7 @@ from blocks.speech import BadInput, RunFailed
 
 
 class StorageFailed(RunFailed):
-    """The disk is full, or the store does not answer: what is paid for is kept elsewhere, and the run stops."""
+    """The disk is full, or the store does not answer: the run stops, and goes on when that is mended."""
 
     reason = ""
     """What a bucket's server answered, in a few words."""
