@@ -69,9 +69,8 @@ def name_of(source: str) -> PurePath:
     """The path that tells a source's name and suffix: of a URL without its query, host or fragment."""
     if "://" not in source:
         return Path(source)
-    if source.startswith("s3://"):  # whose names may hold what separates elsewhere
-        return PurePosixPath(source.removeprefix("s3://"))
-    return PurePosixPath(re.split("[?#]", source.partition("://")[2])[0])
+    protocol, _, name = source.partition("://")
+    return PurePosixPath(name if protocol == "s3" else re.split("[?#]", name)[0])  # on S3 these are signs as any other
 
 
 def read_bytes(source: str, storage: Storage | None = None) -> bytes:

@@ -104,6 +104,8 @@ def begun(served: Served, emulator: Emulator, tmp_path: Path, keeper: str) -> st
         "output": str(tmp_path / "out"),
         "provider": "cartesia",
         "server": emulator.server("cartesia"),
+        "plan": "scale",
+        "workers": 2,  # a killed run keeps its slots for a minute, and there are others
     }
     made = served.ask(f"deployments/{served.deployments()['narrate']}/create_flow_run", {"parameters": parameters})
     return str(made["id"])
@@ -165,6 +167,7 @@ def test_cancel_then_retry(served: Served, emulator: Emulator, tmp_path: Path) -
     kept = served.settled(run)
     assert 8 <= len(kept) < 40
     emulator.settings(latency_s=0)
+    time.sleep(5)  # the run has told that it is cancelled; the runner that served it tells so again
     served.set_state(run, RETRY)
     served.wait(run, "COMPLETED", 120)
     assert repeated(emulator, kept) == []
