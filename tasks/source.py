@@ -37,8 +37,7 @@ _MARKS: Final = (
     (b"\xfe\xff", "utf-16-be"),
 )
 
-_SAMPLE: Final = 200_000
-"""Bytes: chardet looks at no more."""
+_SAMPLE: Final = 200_000  # bytes: chardet looks at no more
 _CONFIDENT: Final = 0.2
 """Of 3,900 texts of 60 to 1,500 characters, in 30 languages and 25 code pages, 2,400 were read and none wrong."""
 _AHEAD: Final = 1.03
