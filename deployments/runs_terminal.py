@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from blocks.speech import BadInput
-from deployments.answers import DONE, answer_of, complain, tell
+from blocks.storage import StorageFailed
+from deployments.answers import DONE, FAILED, answer_of, complain, tell
 from deployments.reach import reach_prefect
 from deployments.sizes import told_size
 
@@ -156,7 +157,13 @@ def prune(
             complain(f"{row.short} ({row.name}) had stopped without a word: it is marked as crashed")
         rows = await list_runs((*SPEAKING, *HOUSEKEEPING), newest=None)
         old = [row for row in rows if row.over and row.ended_s is not None and row.ended_s > limit_s]
-        return [await belongings(row, keep_files=keep_files) for row in old]
+        found = []
+        for row in old:
+            try:
+                found.append(await belongings(row, keep_files=keep_files))
+            except StorageFailed as error:  # of a bucket that is gone, perhaps: the others go all the same
+                complain(f"{row.short} stays: {error}")
+        return found
 
     found = asyncio.run(look())
     if found and not yes and not _agreed(found):
@@ -185,7 +192,13 @@ def _remove(rows: "list[RunRow]", *, keep_files: bool, as_json: bool) -> int:
     from tasks.removal import Removed, remove
 
     async def carry_out() -> list[Removed]:
-        return [await remove(row, keep_files=keep_files) for row in rows]
+        removed = []
+        for row in rows:
+            try:
+                removed.append(await remove(row, keep_files=keep_files))
+            except (BadInput, StorageFailed) as error:
+                complain(f"{row.short} stays: {error}")
+        return removed
 
     removed = asyncio.run(carry_out())
     freed = sum(one.bytes for one in removed)
@@ -193,7 +206,7 @@ def _remove(rows: "list[RunRow]", *, keep_files: bool, as_json: bool) -> int:
         print(json.dumps({"deleted": [one.id for one in removed], "bytes": freed}))
     else:
         print(f"{len(removed)} runs deleted, {told_size(freed)} freed")
-    return DONE
+    return DONE if len(removed) == len(rows) else FAILED
 
 
 def _go_on(wanted: str, *, failed_only: bool, as_json: bool) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from blocks.storage import StorageFailed
 from tasks.durations import seconds
 from tasks.reclaim import mark_silent
 from tasks.removal import remove
@@ -35,7 +36,10 @@ async def prune_runs(older_than: str = "", keep_files: bool = False) -> dict[str
     for row in rows:
         kept_s = min(limit_s, OWN_KEPT_S) if row.flow == "prune_runs" else limit_s
         if row.over and row.ended_s is not None and row.ended_s > kept_s:
-            removed.append(await remove(row, keep_files=keep_files))
+            try:
+                removed.append(await remove(row, keep_files=keep_files))
+            except StorageFailed as error:  # of a bucket that is gone, perhaps: the others go all the same
+                get_run_logger().warning("%s stays: %s", row.short, error)
     freed = sum(one.bytes for one in removed)
     get_run_logger().info("%d runs marked, %d deleted, %d bytes freed", len(marked), len(removed), freed)
     return {"marked": [row.id for row in marked], "deleted": [one.id for one in removed], "bytes": freed}

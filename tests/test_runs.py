@@ -369,6 +369,7 @@ def begun(
     text = "\n\n".join(f"This is paragraph number {n}, and the keeper still climbs." for n in range(40))
     (tmp_path / "story.txt").write_text(text)
     told = ["--provider", "cartesia", "--server", emulator.server("cartesia"), "--output", tmp_path / "out"]
+    told += ["--plan", "scale", "--workers", "2"]  # a killed run keeps its slots for a minute, and there are others
     with subprocess.Popen(
         command(["narrate", tmp_path / "story.txt", *told]),
         cwd=tmp_path,
