@@ -113,14 +113,27 @@ def test_what_nobody_knows_the_price_of(ledger: Ledger) -> None:
 
 
 def test_a_retried_run_goes_on_with_its_ledger(ledger: Ledger) -> None:
-    """The calls of a run that is started again count, once each, and the numbers go on."""
+    """The calls of a run that is started again count, once each; no two have one number, also of two at once."""
     with ledger.call(TEXT, CARTESIA) as call:
         call.answered(answer())
+    again, beside = Ledger(ledger.path), Ledger(ledger.path)
+    assert again.entries == ledger.entries
+    for other in (again, beside):
+        with other.call(TEXT, CARTESIA) as call:
+            call.answered(answer())
+    assert len({entry.id for entry in Ledger(ledger.path).entries}) == 3
+
+
+def test_a_torn_line_spoils_no_other(ledger: Ledger) -> None:
+    """What a full disk has cut, in the middle too, or a newer version has written, is passed over: the rest counts."""
+    with ledger.call(TEXT, CARTESIA) as call:
+        call.answered(answer())
+    lines = ledger.path.read_bytes()
+    ledger.path.write_bytes(b'{"id": "0-1", "te\n' + lines + b'{"id": "0-2", "new": 1}\n')
     again = Ledger(ledger.path)
     assert again.entries == ledger.entries
-    with again.call(TEXT, CARTESIA) as call:
-        call.answered(answer())
-    assert [entry.id for entry in Ledger(ledger.path).entries] == [1, 2]
+    assert again.has_said(TEXT)
+    assert not again.has_said("Something else.")
 
 
 def test_a_killed_process_leaves_its_call_unknown(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from blocks.speech import BadInput
 from tasks.document import Boundary, Document
 from tasks.parse import normalise, parse, read_document
-from tasks.source import LARGEST
+from tasks.source import LARGEST, name_of
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "the-lighthouse-post.md"
 
@@ -677,3 +677,17 @@ def test_large_texts(read: Reader, text: str):
     """Megabytes of one thing take seconds: no rule goes over them twice for each character."""
     assert texts(read(f"Begin.\n\n{text}\n\nend"))[-1] == "end"
     assert texts(read(f"Begin.\n\n{text}\n\nend", "text.md"))[-1] == "end"
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("s3://books/Chapter #1.txt", "Chapter #1.txt"),
+        ("s3://books/what?.md", "what?.md"),
+        ("https://host/a/book.md?download=1#top", "book.md"),
+        ("a#b.txt", "a#b.txt"),
+    ],
+)
+def test_the_name_of_a_source(source: str, name: str) -> None:
+    """Only a page on the web has a query and a fragment: elsewhere two names that differ in them are two names."""
+    assert name_of(source).name == name
