@@ -101,7 +101,7 @@ async def test_a_machine_that_slept_is_given_time_to_tell(monkeypatch: pytest.Mo
                 await asyncio.sleep(0.3)
                 await client.update_artifact(artifact, ArtifactUpdate(data=json.dumps([{"owner": ELSEWHERE}])))
 
-        await asyncio.sleep(3)
+        await asyncio.sleep(5)
         waking = asyncio.create_task(wake())
         result = await prune_runs()
         waking.cancel()
