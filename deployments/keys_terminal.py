@@ -8,9 +8,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from blocks.speech import BadInput
+from deployments.answers import DONE, FAILED
 from deployments.reach import reach_prefect
-
-DONE, FAILED = 0, 1
 
 keys = App(name="keys", help="Store API keys, see how they are, and switch them on or off.")
 

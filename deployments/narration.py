@@ -16,6 +16,7 @@ from blocks.key_health import opened_store
 from blocks.key_source import asks_blocks
 from blocks.speech import BadInput, Offer, Provider, SpeechError, Voice
 from deployments.answers import INTERRUPTED, Answer, answer_of
+from deployments.reach import reach_prefect, settle_prefect
 
 if TYPE_CHECKING:
     from tasks.preview import Preview
@@ -105,18 +106,7 @@ def voices_of(name: str, server: str) -> "tuple[Sequence[Offer], Provider]":
 def reach_keys(name: str, server: str, *places: str) -> None:
     """Have a Prefect server ready where the keys of a provider, or of a bucket, are its blocks."""
     if asks_blocks(name, server) or any(map(storage.is_remote, places)):
-        settle_prefect()
-        from deployments.server import connect
-
-        if started := connect():
-            started.wait_until_healthy()
-
-
-def settle_prefect() -> None:
-    """The console belongs to the progress bar (Prefect's server keeps the logs), and results to our own folder."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")  # it tells of each slot that is not to be had
-    os.environ.setdefault("PREFECT_RESULTS_LOCAL_STORAGE_PATH", str(storage.home() / "results"))
+        reach_prefect()
 
 
 def refuse_equal_names(sources: Sequence[str]) -> None:

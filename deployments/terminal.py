@@ -144,7 +144,7 @@ def up(*, port: int = 4200, shelf: str = "") -> int:
         The bucket that machines share as their shelf: Prefect keeps the results of runs there, too. The shelf of a run
         is its own parameter.
     """
-    from deployments.narration import settle_prefect
+    from deployments.reach import settle_prefect
     from deployments.serve import up as serve
 
     settle_prefect()

@@ -245,6 +245,14 @@ def test_a_bucket_holds_it_all(speech: Speech, moto: S3Server, environment: dict
     assert answer(speech("narrate", "story.txt", "--dry-run", *places, "--json"))["calls"] == 0
 
 
+def wait_for_calls(running: "subprocess.Popen[str]", emulator: Emulator, calls: int) -> None:
+    deadline = time.monotonic() + 90
+    while len(emulator.ledger("cartesia")) < calls:
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_call_that_is_paid_for_comes_home(
     emulator: Emulator, environment: dict[str, str], tmp_path: Path, how: signal.Signals, prefect_server: str
@@ -258,11 +266,7 @@ def test_a_call_that_is_paid_for_comes_home(
     running = start(
         environment, tmp_path, "narrate", story, "--provider", "cartesia", "--server", emulator.server("cartesia")
     )
-    deadline = time.monotonic() + 60
-    while len(emulator.ledger("cartesia")) < 4:
-        assert running.poll() is None, running.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for_calls(running, emulator, 4)
     below, began = descendants(running.pid), time.monotonic()
     running.send_signal(how)
     _, told = running.communicate(timeout=30)
@@ -286,11 +290,7 @@ def test_a_bucket_that_hangs_keeps_nobody(
         environment["AWS_ENDPOINT_URL"] = proxy.access.endpoint_url
         options = ["--provider", "cartesia", "--server", emulator.server("cartesia"), "--shelf", f"{bucket}/shelf"]
         running = start(environment, tmp_path, "narrate", story, *options)
-        deadline = time.monotonic() + 90
-        while len(emulator.ledger("cartesia")) < 6:
-            assert running.poll() is None, running.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for_calls(running, emulator, 6)
         proxy.faults.append(Fault("hang"))
         time.sleep(1)
         began = time.monotonic()
@@ -312,11 +312,7 @@ def test_cancel_in_the_ui_stops_a_run_of_the_terminal(
     running = start(
         environment, tmp_path, "narrate", story, "--provider", "cartesia", "--server", emulator.server("cartesia")
     )
-    deadline = time.monotonic() + 60
-    while len(emulator.ledger("cartesia")) < 2:
-        assert running.poll() is None, running.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for_calls(running, emulator, 2)
     with httpx.Client(base_url=prefect_server) as prefect:
         name = {"flow_runs": {"name": {"any_": ["narrate cancelled.txt"]}}}
         (run,) = prefect.post("/flow_runs/filter", json=name).json()

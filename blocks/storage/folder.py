@@ -1,10 +1,12 @@
 """Files in a folder of this machine, or of one that is mounted here."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
 from blocks.speech import BadInput
@@ -66,22 +68,8 @@ class Folder:
         return True
 
     def upload(self, name: str, path: Path) -> None:
-        target = self.path(name)
-        hidden = target.parent / f".{uuid4().hex}{HIDDEN}"
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with path.open("rb") as source, hidden.open("xb") as file:
-                    while block := source.read(1 << 20):
-                        file.write(block)
-                    file.flush()
-                    os.fsync(file.fileno())
-                hidden.replace(target)
-            finally:
-                hidden.unlink(missing_ok=True)
-            _sync_folder(target.parent)
-        except OSError as error:
-            raise _unwritten(target, error) from error
+        with _appearing(self.path(name)) as file, path.open("rb") as source:
+            shutil.copyfileobj(source, file, 1 << 20)
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
         folder = prefix.rpartition("/")[0]
@@ -129,13 +117,20 @@ class Folder:
 
 def replace(path: Path, data: bytes) -> None:
     """Put the data under this name; until it is all on the disk, what stood there stays. Raises StorageFailed."""
+    with _appearing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that has this name once the body has ended well and all of it is on the disk. Raises StorageFailed."""
     # A name of its own: with `<name>.tmp` a long name would no longer fit the file system's 255 bytes.
     temporary = path.parent / f".{uuid4().hex}{HIDDEN}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
