@@ -22,6 +22,9 @@ class Clip:
     peak_dbfs: float
     rms_dbfs: float
     """Over the speech, without its silent edges."""
+    onset: int = 0
+    """The first sample that is heard: what lies between `speech_start` and it is too soft to count as a start. 0 where
+    an earlier version did not look."""
     pitch_hz: float = 0.0
     """Of the voice; 0 where it cannot be told."""
     flags: tuple[str, ...] = ()
@@ -57,3 +60,5 @@ class Take:
     outcome: Clip | Failure
     voice: Voice | None = None
     """Who says it; None is the voice of the run."""
+    instead: bool = False
+    """Whether it is another voice than the one that was asked for."""

@@ -19,8 +19,18 @@ class Boundary(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """When a cue of subtitles is shown, in milliseconds from the start of what it belongs to."""
+
+    start_ms: int
+    end_ms: int
+    index: int
+    """The place of the cue in its file, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """What one voice says in one go in the source: a heading or a paragraph."""
+    """What one voice says in one go in the source: a heading, a paragraph or a cue."""
 
     text: str
     """As it is spoken: no markup, NFC, one space where the source had any white space."""
@@ -32,6 +42,14 @@ class Segment:
     """1 to 6 for a heading, 0 for a paragraph."""
     boundary: Boundary = Boundary.PARAGRAPH
     """What follows it: SECTION before a heading or a scene break, else PARAGRAPH."""
+    window: Window | None = None
+    """Of a cue."""
+    speaker: str = ""
+    """Who says it, where the source tells."""
+    repair: str = ""
+    """What was wrong with the cue, and how it was mended; empty where nothing was."""
+    unsaid: str = ""
+    """What of the cue's words nobody speaks, such as `[door slams]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +59,12 @@ class Omission:
     line: int
     text: str
     disposition: str
-    """`empty` for a paragraph without a letter or digit; `omitted` for front matter, code, a Gutenberg header."""
+    """`empty` for a paragraph or a cue without a letter or digit; `omitted` for front matter, code, a Gutenberg header;
+    `merged` for a cue whose words another cue says."""
     reason: str
+    window: Window | None = None
+    """Of a cue."""
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +79,13 @@ class Document:
     title: str
     """From the front matter (or Gutenberg's header), Markdown's first heading of level 1, or the file's name."""
     segments: tuple[Segment, ...]
+    """In the order of the source: cues are said in the order of their starts."""
     omissions: tuple[Omission, ...] = ()
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is subtitles: every segment has a window."""
+        return bool(self.segments) and all(segment.window for segment in self.segments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from blocks.speech import BadInput, Voice
 from blocks.storage import folder, is_remote
+from tasks.captions import Cue, compose_srt, readable
 from tasks.clips import Clip, Take
 from tasks.document import Document, fingerprint
 from tasks.ledger import Ledger
@@ -24,7 +25,6 @@ from tasks.merge import Sound
 from tasks.report import compose_report
 from tasks.rows import compose_csv, rows
 from tasks.spend import Spend, costs_usd
-from tasks.subtitles import Cue, compose_srt, readable
 from tasks.timeline import Timeline
 
 GAP_MARK = "[not spoken]"

@@ -1,7 +1,7 @@
 """Where each clip sits in the recording, in integer samples."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from blocks.speech import RunFailed
 from tasks.clips import Clip, Failure, Take
@@ -36,6 +36,29 @@ class Placement:
     """How much louder it is heard than it was spoken."""
     gap: bool = False
     """Silence in the place of a take that has no speech: somebody has allowed it."""
+    tempo: float = 1.0
+    """How many times faster it is heard than it was spoken: its speech takes `stretched(samples, tempo)`, and what goes
+    beyond `end` is cut, with a fade."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How the speech of one cue fits its window; all but the rate in samples of the timeline."""
+
+    start: int
+    """Where the cue starts."""
+    end: int
+    """Where it ends."""
+    need: int
+    """What its speech takes at the speed that was asked for."""
+    rate: float = 1.0
+    """How many times faster than that it is heard, by being spoken faster, stretched, or both."""
+    late: int = 0
+    """How far after the cue its first sound comes."""
+    overrun: int = 0
+    """How far its speech goes, or would go, past the room that it has."""
+    cut: int = 0
+    """How much of its speech is left out to keep that room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +66,12 @@ class Timeline:
     rate: int
     """Samples a second."""
     placements: tuple[Placement, ...]
-    """One for each take, in order, never overlapping."""
+    """One for each take, in the order of the takes. Those of a text follow one another; those of cues may stand in any
+    order, and overlap where that was asked for."""
     length: int
     """Samples of the whole recording."""
+    fits: Mapping[int, Fit] = field(default_factory=dict)
+    """How each cue's speech fits its window, by its segment; empty for what has no windows."""
 
 
 def samples(milliseconds: int, rate: int) -> int:
@@ -113,6 +139,11 @@ def lay_out(takes: Sequence[Take], rate: int, *, gaps: bool = False, speed: floa
 def at_rate(count: int, old: int, new: int) -> int:
     """So many samples at the old rate are how many at the new: in integers, so that nothing drifts."""
     return (count * new + old // 2) // old
+
+
+def stretched(count: int, tempo: float) -> int:
+    """So many samples, heard so many times faster, are how many."""
+    return round(count / tempo)
 
 
 def chapters(segments: Sequence[Segment], takes: Sequence[Take], timeline: Timeline) -> tuple[tuple[int, str], ...]:

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from blocks.speech import RunFailed
 from blocks.storage import folder
+from tasks.captions import LINE_COLUMNS, Cue, columns, readable
 from tasks.clips import Failure
 from tasks.document import Omission
 from tasks.manifest import write_manifest
 from tasks.rows import COLUMNS, compose_csv, rows
-from tasks.subtitles import LINE_COLUMNS, Cue, columns, readable
 from tests.recordings import GAP, RATE, SPEECH, run
 
 FAILURE = Failure("NotSpeech", "silence: -71 dBFS over 2.10 s", attempts=3)

@@ -1,4 +1,4 @@
-"""Subtitles: what is said when, in cues that a person can read."""
+"""Captions of a recording: what is said when, in cues that a person can read."""
 
 import io
 from collections.abc import Iterable, Iterator
