@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from blocks.keys import (
     KEYED,
-    SEVERAL_SERVERS,
+    KEYLESS,
     Credential,
     from_environment,
     servers_of,
@@ -17,7 +17,7 @@ Source = Callable[[], Awaitable[Sequence[Credential]]]
 
 
 def _no_key(name: str, servers: Sequence[str]) -> BadInput:
-    if name in SEVERAL_SERVERS and name not in KEYED:
+    if name in KEYLESS:
         return BadInput(f"{name} has no server of its own: name yours, for example --server http://127.0.0.1:5000.")
     at = " for this server" if servers else ""
     return BadInput(

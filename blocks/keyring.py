@@ -23,12 +23,9 @@ from blocks.key_health import Store
 from blocks.key_pool import Ask, Grant, Member, Pool, Row, Wait
 from blocks.key_pool.events import Event
 from blocks.key_source import Source, source_of
-from blocks.keys import (
-    Credential,
-    servers_of,
-)
-from blocks.plans import PLANS
-from blocks.providers import check_name, open_provider, place_of
+from blocks.keys import Credential, servers_of
+from blocks.providers import check_name, is_engine, open_provider, place_of
+from blocks.servers import agreed
 from blocks.speech import (
     AccountExhausted,
     BadInput,
@@ -40,6 +37,7 @@ from blocks.speech import (
     RateLimited,
     RunFailed,
     SpeechError,
+    Unreachable,
     Voice,
 )
 
@@ -98,25 +96,36 @@ class Keyring:
         return dict(slots)
 
     async def resolve(self, voice: Voice) -> tuple[Voice, Provider]:
+        """Of several servers all are asked: they must speak alike. One that is down is left to the pool."""
         voice = replace(voice, server=self._place)
-        return await self._ask(lambda provider: provider.resolve(voice))
+        known = [one for one in await self.credentials() if one.member.enabled]
+        if len({one.server for one in known}) < 2:
+            return await self._ask(lambda provider: provider.resolve(voice))
+        found = await agreed({one.member.id: self._provider(one) for one in known}, voice)
+        now = time.time()
+        await self._tell([Event(now, self.name, name, "unreachable", why) for name, why in found.down.items()])
+        return found.voice, found.provider
 
     async def voices(self) -> tuple[Sequence[Offer], Provider]:
         return await self._ask(lambda provider: provider.voices())
 
     async def _ask(self, question: Callable[[Provider], Awaitable[T]]) -> tuple[T, Provider]:
-        """A free question, to the first key that works. Raises BadInput or CallFailed where none does."""
+        """A free question, to the first key that works and server that is there. Raises BadInput or CallFailed."""
         refusal: SpeechError = BadInput(f"every key of {self.name} is switched off: switch one on, in its block.")
+        down: set[str] = set()
         for known in await self.credentials():
-            if not known.member.enabled:
+            if not known.member.enabled or known.server in down:
                 continue
             provider = self._provider(known)
             try:
                 return await question(provider), provider
             except BadInput as error:
-                if not isinstance(error.__cause__, BadKey | Forbidden):
+                if isinstance(error.__cause__, BadKey | Forbidden):
+                    await self.probed(known, error.__cause__)
+                elif isinstance(error.__cause__, Unreachable):
+                    down.add(known.server)
+                else:
                     raise
-                await self.probed(known, error.__cause__)
                 refusal = error
             except (AccountExhausted, RateLimited) as error:
                 refusal = error
@@ -225,12 +234,13 @@ async def opened(
 ) -> AsyncIterator[Callers]:
     """Whoever makes the calls to a provider, for the time of the body. Raises BadInput."""
     check_name(name)
-    if name not in PLANS:  # an engine on this machine
+    if is_engine(name, server):
         async with providers.opened(name, server) as provider:
             yield Alone(provider)
         return
     servers = servers_of(server)
-    keyring = Keyring(name, servers[0] if servers else "", source_of(name, servers, plan), store, observe)
+    # Of several that speak alike the first by name stands for all: in whichever order they are named.
+    keyring = Keyring(name, min(servers, default=""), source_of(name, servers, plan), store, observe)
     keeper = asyncio.create_task(keyring.keep())
     try:
         yield keyring

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from blocks.key_pool import Member
-from blocks.plans import PLANS, Plan
+from blocks.plans import OWN, PLANS, Plan
 from blocks.speech import BadInput
 
 FINGERPRINT = 6
 """Hexadecimal digits of a SHA-256."""
-SEVERAL_SERVERS = ("f5", "piper", "openai")
-"""Providers that are servers of one's own, of which there may be several that speak alike."""
-KEYED = tuple(provider for provider in PLANS if provider not in {"f5", "piper"})
+KEYLESS = ("f5", "piper", "kokoro")
+"""Providers that are servers of one's own and ask for no key."""
+SEVERAL_SERVERS = (*KEYLESS, "openai")
+"""Providers of which there may be several servers that speak alike."""
+KEYED = tuple(provider for provider in PLANS if provider not in KEYLESS)
 """Providers that know their callers by keys."""
 _BEGINNINGS = (
     ("sk_car_", "cartesia"),
@@ -141,7 +143,7 @@ def from_environment(provider: str, servers: Sequence[str], plan: str = "") -> t
     if len(servers) > 1 and provider not in SEVERAL_SERVERS:
         raise BadInput(f"{provider} takes one --server; several may be named for {', '.join(SEVERAL_SERVERS)}.")
     chosen = plan_of(provider, plan)
-    keys = keys_from(variable_of(provider))
+    keys = keys_from(variable_of(provider)) if provider in KEYED else ()
     if len(servers) > 1 or provider not in KEYED:
         return without_keys(provider, servers, plan, keys[0][1] if keys else "")
     server = servers[0] if servers else ""
@@ -149,11 +151,14 @@ def from_environment(provider: str, servers: Sequence[str], plan: str = "") -> t
 
 
 def without_keys(provider: str, servers: Sequence[str], plan: str = "", key: str = "") -> tuple[Credential, ...]:
-    """Servers of one's own as they are, each with an account of its own; empty for a vendor's. Raises BadInput."""
+    """Servers of one's own as they are, each with an account of its own; empty for a vendor's. Raises BadInput.
+
+    One call at a time unless a plan is named: a graphics card says one thing after another.
+    """
     if provider not in SEVERAL_SERVERS:
         return ()
-    chosen = plan_of(provider, plan)
-    return tuple(Credential(Member(netloc, netloc, chosen), url, key) for url, netloc in _netlocs(servers))
+    chosen = plan_of(provider, plan or OWN)
+    return tuple(Credential(Member(place, place, chosen), url, key) for url, place in _places(servers))
 
 
 def servers_of(server: str) -> tuple[str, ...]:
@@ -161,10 +166,11 @@ def servers_of(server: str) -> tuple[str, ...]:
     return tuple(filter(None, re.split(r"[,\s]+", server)))
 
 
-def _netlocs(servers: Sequence[str]) -> list[tuple[str, str]]:
-    """Raises BadInput where one stands twice."""
-    pairs = [(server, urlsplit(server).netloc or server) for server in servers]
-    for netloc, count in Counter(netloc for _, netloc in pairs).items():
+def _places(servers: Sequence[str]) -> list[tuple[str, str]]:
+    """Each with its name for people: host, port and path. Raises BadInput where one stands twice."""
+    parts = [urlsplit(server) for server in servers]
+    places = [url.netloc + url.path.rstrip("/") or server for server, url in zip(servers, parts, strict=True)]
+    for place, count in Counter(places).items():
         if count > 1:
-            raise BadInput(f"--server names {netloc} {count} times: once is enough.")
-    return pairs
+            raise BadInput(f"--server names {place} {count} times: once is enough.")
+    return list(zip(servers, places, strict=True))

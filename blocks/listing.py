@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -59,14 +59,14 @@ async def listing(wire: Wire, path: str, params: Mapping[str, str] | None = None
     return listed
 
 
-async def check_speaks(wire: Wire, *paths: str) -> None:
+async def check_speaks(wire: Wire, *paths: str, method: Literal["POST", "GET"] = "POST") -> None:
     """Raise BadInput where none of the paths of the speaking call is there; for a server that has none of the lists.
 
     It is free: a call without a text has nothing to speak, and a path that is there complains of that.
     """
     for path in paths:
         try:
-            answer = await wire.ask("POST", path, json={}, deadline_s=_DEADLINE_S)
+            answer = await wire.ask(method, path, json={} if method == "POST" else None, deadline_s=_DEADLINE_S)
         except CallFailed:  # The first call will tell what it is.
             return
         if answer.status not in _NO_PLACE:

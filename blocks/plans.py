@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass
 
 PACIFIC = "America/Los_Angeles"
+OWN = "server"
+"""The plan of a server of one's own, which asks for no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,12 @@ PLANS: dict[str, tuple[Plan, ...]] = {
     ),
     "openai": (
         Plan("openai", "default", 4, dated="2026-08", source="no table is published: limits stand in each account"),
+        Plan("openai", OWN, 1),
     ),
     # A graphics card says one thing at a time; Piper's server has one worker.
-    "f5": (Plan("f5", "server", 1),),
-    "piper": (Plan("piper", "server", 1),),
+    "f5": (Plan("f5", OWN, 1),),
+    "piper": (Plan("piper", OWN, 1),),
+    "kokoro": (Plan("kokoro", OWN, 1),),
 }
 """Of each provider that is not this machine itself; the first is taken where nobody names one."""
 

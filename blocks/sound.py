@@ -10,7 +10,7 @@ from typing import Literal
 
 from blocks.answers import parsed
 from blocks.blame import PAID, Receipt
-from blocks.speech import Audio, NotSpeech
+from blocks.speech import Audio, NotSpeech, ProviderFailed
 
 Kind = Literal["wav", "flac", "mp3", "ogg", "json", "markup", ""]
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
@@ -47,7 +47,7 @@ def sniff(body: bytes) -> Kind:
 
 
 def audio(body: bytes, receipt: Receipt = PAID, *, pcm_rate: int = 0) -> Audio:
-    """One whole sound file. Raises NotSpeech.
+    """One whole sound file. Raises NotSpeech, and ProviderFailed for a page: no text brings that, but a broken server.
 
     `pcm_rate` is for bodies that were declared as headerless PCM (16 bits, little-endian, mono): samples a second.
     """
@@ -59,9 +59,13 @@ def audio(body: bytes, receipt: Receipt = PAID, *, pcm_rate: int = 0) -> Audio:
     elif pcm_rate and parsed(body) is None:
         kind, body = "wav", wav(body, Shape(pcm_rate), receipt)
     form = _FORMATS.get(kind)
+    if kind == "markup":
+        told = f"the answer of {len(body)} bytes is a page of markup"
+        raise ProviderFailed(told, billed=receipt.billed, request_id=receipt.request_id)
     if form is None:
-        thing = {"json": "JSON", "markup": "a page of markup"}.get(kind, "no known sound file")
-        raise _unsound(f"the answer of {len(body)} bytes is {thing}", receipt)
+        raise _unsound(
+            f"the answer of {len(body)} bytes is {'JSON' if kind == 'json' else 'no known sound file'}", receipt
+        )
     return Audio(body, form, receipt.request_id, receipt.usage, receipt.in_flight)
 
 

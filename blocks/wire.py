@@ -31,6 +31,15 @@ _SHORTEST_KEY = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What a web page's form would send, in place of JSON."""
+
+    fields: Mapping[str, str]
+    files: Mapping[str, tuple[str, bytes]] | None = None
+    """Name and bytes of each file, by its field."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     status: int
     headers: Mapping[str, str]
@@ -82,6 +91,7 @@ class Wire:
         *,
         deadline_s: float,
         json: object = None,
+        form: Form | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Answer:
         """The whole answer, of any status. Raises Unreachable, Unanswered, or NotSpeech for a body beyond reading."""
@@ -90,7 +100,10 @@ class Wire:
         try:
             async with asyncio.timeout(deadline_s) as deadline:
                 self._enter(deadline)
-                request = self._client.build_request(method, self.server + path, json=json, params=params)
+                sent = form or Form({})
+                request = self._client.build_request(
+                    method, self.server + path, json=json, data=sent.fields, files=sent.files, params=params
+                )
                 response = await self._client.send(request, stream=True)
                 try:
                     body = await self._read(response)
@@ -115,14 +128,16 @@ class Wire:
     async def post(
         self,
         path: str,
-        json: object,
+        json: object = None,
         *,
         deadline_s: float,
+        form: Form | None = None,
         params: Mapping[str, str] | None = None,
         also: Container[int] = (),
     ) -> Answer:
         """An answer of status 200, or of one in `also`. Raises for every other as the adapter classifies it."""
-        return self._good(await self.ask("POST", path, json=json, params=params, deadline_s=deadline_s), also)
+        answer = await self.ask("POST", path, json=json, form=form, params=params, deadline_s=deadline_s)
+        return self._good(answer, also)
 
     async def get(
         self, path: str, *, deadline_s: float, params: Mapping[str, str] | None = None, also: Container[int] = ()

@@ -60,7 +60,13 @@ def _describe(recording: "Recording") -> Iterator[str]:
     )
     yield f"manifest  {recording.manifest_json} and .csv"
     yield f"subtitles {recording.subtitles}"
+    if recording.clips:
+        yield f"clips     {recording.clips}"
     yield f"report    {recording.report}"
+    if recording.cues:
+        from tasks.cue_totals import describe
+
+        yield f"cues      {', '.join(describe(**recording.cues))}"
     if recording.failures:
         first = recording.failures[0]
         yield (

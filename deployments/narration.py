@@ -6,6 +6,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path, PurePath
@@ -19,6 +20,7 @@ from deployments.answers import INTERRUPTED, Answer, answer_of
 from deployments.reach import reach_prefect, settle_prefect
 
 if TYPE_CHECKING:
+    from tasks.casting import Role
     from tasks.preview import Preview
     from tasks.recording import Recording
 
@@ -27,27 +29,28 @@ T = TypeVar("T")
 LEAVES_WITHIN_S = 3.0
 
 
-def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) -> Iterator[Answer]:
-    """Speak the sources one after another. Raises BadInput before anything is spoken."""
+def narrate_all(sources: Sequence[str], options: dict[str, Any]) -> Iterator[Answer]:
+    """Speak the sources one after another, with the options of the flow. Raises BadInput before anything is spoken."""
     # Prefect hands SIGTERM on to the handler that it found: by default that one would end us without a word.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settle_prefect()
     from deployments.server import connect
 
-    refuse_equal_names(sources)
+    refuse_equal_names(sources, clips=options["clips"])
     server = connect()
     from deployments.results import keep_results_with  # while it starts: these take seconds
     from tasks.recording import Incomplete
 
-    if server and (asks_blocks(wanted.provider, options["server"]) or any(map(storage.is_remote, sources))):
+    if server and _asks_prefect(options, *sources):
         server.wait_until_healthy()
     for source in sources:  # a wrong file or voice is refused while the server is still starting
-        _preview(source, wanted, options["server"], options["plan"])
+        _preview(source, options)
     if server:
         server.wait_until_healthy()
     asyncio.run(keep_results_with(options["shelf"]))
     # A run may be resumed from another folder.
     kept = {name: _absolute(options[name]) for name in ("output", "shelf")}
+    kept |= {name: _absolute(options[name]) for name in ("voice", "speakers") if _is_file(options[name])}
     for source in sources:
         try:
             recording = _run_flow(_absolute(source), options | kept)
@@ -61,18 +64,22 @@ def narrate_all(sources: Sequence[str], wanted: Voice, options: dict[str, Any]) 
             yield answer_of(recording)
 
 
+def _is_file(words: str) -> bool:
+    """Of a voice or of speakers: whether they are in a file, and not just named."""
+    return Path(words).suffix.lower() in {".wav", ".mp3", ".flac", ".json", ".toml"} and not storage.is_remote(words)
+
+
 def _absolute(place: str) -> str:
     return str(Path(place).expanduser().absolute()) if place and not storage.is_remote(place) else place
 
 
-def preview_all(
-    sources: Sequence[str], wanted: Voice, server: str, plan: str, shelf: str, *, fresh: bool
-) -> Iterator[Answer]:
+def preview_all(sources: Sequence[str], options: dict[str, Any]) -> Iterator[Answer]:
     """Tell what speaking the sources would take, and call nobody. Raises BadInput."""
-    refuse_equal_names(sources)
-    reach_keys(wanted.provider, server, *sources, shelf)
+    refuse_equal_names(sources, clips=options["clips"])
+    if _asks_prefect(options, *sources, options["shelf"]):
+        reach_prefect()
     for source in sources:
-        seen = _preview(source, wanted, server, plan, None if fresh else shelf)
+        seen = _preview(source, options, with_shelf=not options["fresh"])
         facts = {
             "source": source,
             "voice": seen.voice.name,
@@ -99,19 +106,34 @@ def voices_of(name: str, server: str) -> "tuple[Sequence[Offer], Provider]":
         async with opened_store() as store, keyring.opened(name, server, "", store) as callers:
             return await callers.voices()
 
-    reach_keys(name, server)
+    if asks_blocks(name, server):
+        reach_prefect()
     return asyncio.run(ask())
 
 
-def reach_keys(name: str, server: str, *places: str) -> None:
-    """Have a Prefect server ready where the keys of a provider, or of a bucket, are its blocks."""
-    if asks_blocks(name, server) or any(map(storage.is_remote, places)):
-        reach_prefect()
+def _asks_prefect(options: dict[str, Any], *places: str) -> bool:
+    """Whether the keys of a provider, or of a bucket, are blocks of a Prefect server."""
+    from tasks.casting import read_cast
+
+    if any(map(storage.is_remote, (*places, options["speakers"]))):
+        return True
+    run = _role(options)
+    cast = asyncio.run(read_cast(options["speakers"], run))
+    return any(asks_blocks(role.voice.provider, role.server) for role in (run, *cast.values()))
 
 
-def refuse_equal_names(sources: Sequence[str]) -> None:
+def _role(options: dict[str, Any]) -> "Role":
+    from tasks.casting import Role
+
+    words = ("provider", "voice", "language", "model", "speed", "style")
+    return Role(Voice(*(options[word] for word in words)), options["server"])
+
+
+def refuse_equal_names(sources: Sequence[str], *, clips: bool) -> None:
     from tasks.source import name_of
 
+    if clips and len(sources) > 1:
+        raise BadInput(f"{len(sources)} sources would put their clips into one folder: give each its own --output")
     for stem, count in Counter(name_of(source).stem for source in sources).items():
         if count > 1:
             raise BadInput(
@@ -161,16 +183,35 @@ def _leave_soon() -> None:
     leaving.start()
 
 
-def _preview(source: str, wanted: Voice, server: str, plan: str, shelf: str | None = None) -> "Preview":
-    """Of a run with this shelf; of one that finds nothing where there is none."""
+def _preview(source: str, options: dict[str, Any], *, with_shelf: bool = False) -> "Preview":
+    """Of a run that may find its speech on the shelf, or of one that finds nothing."""
     from blocks.bucket import source_storage, storage_for
+    from tasks.casting import read_cast
     from tasks.preview import preview
     from tasks.shared_shelf import shelf_at
+    from tasks.studio import Company
+    from tasks.timing import Timing
+
+    run = _role(options)
+    ways = ("timing", "fit", "fastest", "squeeze", "overlaps", "allow_gaps", "speed")
+    timing = Timing(*(options[way] for way in ways))
+    timing.check()
 
     async def look() -> "Preview":
-        place = None if shelf is None else shelf_at(await storage_for(shelf or str(storage.home() / "shelf")))
-        async with opened_store() as store, keyring.opened(wanted.provider, server, plan, store) as callers:
-            return await preview(source, wanted, callers, place, await source_storage(source))
+        shelf = options["shelf"] or str(storage.home() / "shelf")
+        place = shelf_at(await storage_for(shelf)) if with_shelf else None
+        async with AsyncExitStack() as stack, opened_store() as store:
+            company = Company(stack, store, {run.voice.provider: options["plan"]}, lambda _: None)
+            return await preview(
+                source,
+                run,
+                await read_cast(options["speakers"], run),
+                timing,
+                company.engage,
+                shelf=place,
+                storage=await source_storage(source),
+                strict=options["strict"],
+            )
 
     return asyncio.run(look())
 

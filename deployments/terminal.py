@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from blocks.speech import BadInput, SpeechError, Voice
+from blocks.speech import BadInput, SpeechError
 from deployments.answers import DONE, FAILED, INTERRUPTED, WRONG, complain, tell
 from deployments.keys_terminal import keys
 from deployments.runs_terminal import runs
@@ -32,7 +32,7 @@ def narrate(
     output: str = "speech",
     audio_format: Annotated[Literal["mp3", "m4b", "flac", "opus", "wav"], Parameter("--format")] = "mp3",
     provider: str = "espeak",
-    server: str = "",
+    server: list[str] | None = None,
     model: str = "",
     voice: str = "",
     language: str = "",
@@ -45,17 +45,25 @@ def narrate(
     fallback: str = "",
     suspects: Literal["keep", "fail"] = "keep",
     allow_gaps: bool = False,
+    timing: Literal["auto", "cues", "sequence"] = "auto",
+    fit: Literal["shift", "trim", "fail"] = "shift",
+    fastest: float = 1.35,
+    squeeze: Literal["speak", "stretch"] = "speak",
+    overlaps: Literal["queue", "mix", "fail"] = "queue",
+    strict: bool = False,
+    speakers: str = "",
+    clips: bool = False,
     shelf: str = "",
     fresh: bool = False,
     dry_run: bool = False,
     as_json: Annotated[bool, Parameter("--json")] = False,
 ) -> int:
-    """Speak texts and Markdown files, each into one recording with its manifest, subtitles and report.
+    """Speak texts, Markdown files and subtitles, each into one recording with its manifest, subtitles and report.
 
     Parameters
     ----------
     sources
-        A .txt or .md file, or a URL (file://, s3://); several are spoken one after another.
+        A .txt, .md, .srt or .vtt file, or a URL (file://, s3://); several are spoken one after another.
     output
         The folder for the recording and what goes with it, or a bucket: s3://bucket/folder.
     audio_format
@@ -64,7 +72,7 @@ def narrate(
         Who speaks: espeak on this machine, or a service or server by its kind.
     server
         The base URL of the provider's API, where it is not the vendor's own; several of one's own, which speak
-        alike, are parted by commas.
+        alike, are parted by commas. Or each has a --server of its own.
     model
         A model of the provider; empty takes its default.
     voice
@@ -92,6 +100,25 @@ def narrate(
     allow_gaps
         Make the recording also where a chunk failed for good, with a marked silence in its place. The exit code is
         then 3.
+    timing
+        When subtitles are spoken: each cue at its own start (auto, cues), or one after another (sequence).
+    fit
+        What becomes of a cue that is too long even at the highest rate: it shifts the next, is trimmed, or fails.
+    fastest
+        The highest rate to which a cue that is too long is sped up; 1 speeds up nothing.
+    squeeze
+        How it is sped up: spoken again at a higher speed where the voice can, and stretched for the rest; or
+        stretched only, which takes no second call.
+    overlaps
+        Cues that overlap: the later one waits (queue), both are heard at one time (mix), or the source is refused
+        (fail).
+    strict
+        Refuse subtitles in which something has to be mended, before any call.
+    speakers
+        The voices of the speakers that subtitles name, as ANNA=Katie, BOB=cartesia:Brad, or a .json or .toml file
+        of such pairs; everybody else speaks in the voice above.
+    clips
+        Write the speech of each cue or paragraph as a WAV file, too, into the folder clips of the output.
     shelf
         Where finished speech is kept for this run and others, which may share it: a folder, or a bucket as
         s3://bucket/folder; empty takes this machine's own.
@@ -103,17 +130,14 @@ def narrate(
         End stdout with one JSON object.
     """
     if not sources:
-        raise BadInput("which SOURCE? Name a .txt or .md file, or a URL")
+        raise BadInput("which SOURCE? Name a .txt, .md, .srt or .vtt file, or a URL")
     from deployments.narration import narrate_all, preview_all
 
-    wanted = Voice(provider, voice, language, model, speed, style)
-    if dry_run:
-        return tell(preview_all(sources, wanted, server, plan, shelf, fresh=fresh), as_json=as_json)
     options = {
         "output": output,
         "format": audio_format,
         "provider": provider,
-        "server": server,
+        "server": ",".join(server or []),
         "model": model,
         "voice": voice,
         "language": language,
@@ -126,10 +150,18 @@ def narrate(
         "fallback": fallback,
         "suspects": suspects,
         "allow_gaps": allow_gaps,
+        "timing": timing,
+        "fit": fit,
+        "fastest": fastest,
+        "squeeze": squeeze,
+        "overlaps": overlaps,
+        "strict": strict,
+        "speakers": speakers,
+        "clips": clips,
         "shelf": shelf,
         "fresh": fresh,
     }
-    return tell(narrate_all(sources, wanted, options), as_json=as_json)
+    return tell((preview_all if dry_run else narrate_all)(sources, options), as_json=as_json)
 
 
 @app.command

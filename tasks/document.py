@@ -60,11 +60,18 @@ class Omission:
     text: str
     disposition: str
     """`empty` for a paragraph or a cue without a letter or digit; `omitted` for front matter, code, a Gutenberg header;
-    `merged` for a cue whose words another cue says."""
+    `merged` for a cue whose words another cue says, `refused` for one whose time cannot be read."""
     reason: str
     window: Window | None = None
-    """Of a cue."""
+    """Of a cue; None where its time cannot be read."""
     speaker: str = ""
+    untimed: int | None = None
+    """The place in its file, from 1, of such a cue."""
+
+    @property
+    def index(self) -> int | None:
+        """The place of a cue in its file, from 1."""
+        return self.window.index if self.window else self.untimed
 
 
 @dataclass(frozen=True, slots=True)

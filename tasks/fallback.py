@@ -12,7 +12,7 @@ from tasks.document import Chunk, Document
 from tasks.speak import Speaker
 from tasks.synthesise import find_on_shelf
 
-_SPARE = re.compile(r"(?P<provider>[^:@=]+)(?::(?P<voice>[^@=]*))?(?:@(?P<model>[^=]*))?(?:=(?P<server>\S+))?")
+_SPEC = re.compile(r"(?P<provider>[^:@=]+)(?::(?P<voice>[^@=]*))?(?:@(?P<model>[^=]*))?(?:=(?P<server>\S+))?")
 
 
 def spares(text: str, first: Voice) -> list[tuple[Voice, str]]:
@@ -20,15 +20,20 @@ def spares(text: str, first: Voice) -> list[tuple[Voice, str]]:
 
     They speak the language of the first, and at its speed. Raises BadInput.
     """
-    found = []
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        parts = _SPARE.fullmatch(entry)
-        if not parts:
-            raise BadInput(f"{entry!r} is no voice to fall back on: write it as provider:voice@model=server")
-        check_name(parts["provider"])
-        voice = Voice(parts["provider"], parts["voice"] or "", first.language, parts["model"] or "", first.speed)
-        found.append((voice, parts["server"] or ""))
-    return found
+    return [wanted_voice(entry, first) for entry in filter(None, (part.strip() for part in text.split(",")))]
+
+
+def wanted_voice(spec: str, like: Voice) -> tuple[Voice, str]:
+    """The voice of `provider:voice@model=server`, in the language and at the speed of another; and its server.
+
+    Raises BadInput.
+    """
+    parts = _SPEC.fullmatch(spec)
+    if not parts:
+        raise BadInput(f"{spec!r} is no voice: write it as provider:voice@model=server")
+    check_name(parts["provider"])
+    voice = Voice(parts["provider"], parts["voice"] or "", like.language, parts["model"] or "", like.speed)
+    return voice, parts["server"] or ""
 
 
 def unsaid(document: Document, takes: Sequence[Take], limits: Limits, language: str) -> list[Chunk]:
@@ -47,7 +52,7 @@ def said_instead(takes: Sequence[Take], others: Sequence[Take], voice: Voice) ->
     """The takes with every paragraph that the other voice has said whole in its words."""
     spoken: dict[int, list[Take]] = {}
     for take in others:
-        spoken.setdefault(take.chunk.segment, []).append(replace(take, voice=voice))
+        spoken.setdefault(take.chunk.segment, []).append(replace(take, voice=voice, instead=True))
     whole = {
         segment: parts for segment, parts in spoken.items() if all(isinstance(part.outcome, Clip) for part in parts)
     }

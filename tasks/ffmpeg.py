@@ -25,19 +25,19 @@ class DiskFull(RunFailed):
 
 
 def ffmpeg(
-    arguments: Sequence[str], limit_s: float, stop: Event, listen: Callable[[IO[bytes]], Heard]
+    arguments: Sequence[str], limit_s: float, stop: Event, listen: Callable[[IO[bytes]], Heard], feed: bytes = b""
 ) -> tuple[Heard, str]:
-    """What `listen` made of ffmpeg's standard output, and ffmpeg's log.
+    """What `listen` made of ffmpeg's standard output, and ffmpeg's log. `feed` is its standard input.
 
     Raises DiskFull, or RunFailed when ffmpeg fails, takes longer than `limit_s`, or `stop` is set meanwhile.
     """
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", *arguments]
     ended = Event()
     with (
-        ThreadPoolExecutor(2) as threads,
+        ThreadPoolExecutor(3) as threads,
         subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             # Ctrl-C in a terminal is for us, and we decide what it means for ffmpeg.
@@ -48,16 +48,24 @@ def ffmpeg(
     ):
         log = threads.submit(cast("IO[bytes]", process.stderr).read)
         late = threads.submit(_watch, process, ended, limit_s, stop)
+        fed = threads.submit(_feed, process.stdin, feed)
         try:
             heard = listen(cast("IO[bytes]", process.stdout))
             process.wait()
         finally:
             process.kill()
             ended.set()
+            fed.result()
             said = log.result().decode(errors="replace")
     if process.returncode:
         raise _failure(process.returncode, said, late=late.result(), stopped=stop.is_set())
     return heard, said
+
+
+def _feed(stream: IO[bytes] | None, data: bytes) -> None:
+    if stream:
+        with contextlib.suppress(BrokenPipeError), stream:  # its exit code tells why it wanted no more
+            stream.write(data)
 
 
 def _watch(process: subprocess.Popen[bytes], ended: Event, limit_s: float, stop: Event) -> bool:

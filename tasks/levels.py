@@ -1,6 +1,7 @@
 """How loud each voice of a recording is, so that one is not heard louder than another."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 from blocks.speech import Voice
@@ -11,15 +12,24 @@ HEADROOM_DBFS = -0.5
 
 
 def gains_db(takes: Sequence[Take]) -> Mapping[Voice | None, float]:
-    """How much louder each voice has to be, so that all are heard as loud as the first; clips do not overflow."""
+    """How much louder each voice has to be, so that all are heard as loud as the one heard most; clips do not overflow.
+
+    A voice that says some texts faster is the same voice: how loud it says each is how they are meant.
+    """
     levels: dict[Voice | None, list[Clip]] = {}
     for take in takes:
         if isinstance(take.outcome, Clip):
-            levels.setdefault(take.voice, []).append(take.outcome)
-    if None not in levels:
-        return dict.fromkeys(levels, 0.0)
-    wanted = median(clip.rms_dbfs for clip in levels[None])
-    return {voice: _gain_db(clips, wanted) if voice else 0.0 for voice, clips in levels.items()}
+            levels.setdefault(_unhurried(take.voice), []).append(take.outcome)
+    if not levels:
+        return {}
+    most = max(levels, key=lambda voice: sum(clip.speech_s for clip in levels[voice]))
+    wanted = median(clip.rms_dbfs for clip in levels[most])
+    gains = {voice: 0.0 if voice == most else _gain_db(clips, wanted) for voice, clips in levels.items()}
+    return {take.voice: gains[_unhurried(take.voice)] for take in takes if isinstance(take.outcome, Clip)}
+
+
+def _unhurried(voice: Voice | None) -> Voice | None:
+    return voice and replace(voice, speed=1.0)
 
 
 def _gain_db(clips: Sequence[Clip], wanted: float) -> float:

@@ -7,6 +7,8 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from blocks.speech import BadInput, Voice
 from blocks.storage import folder, is_remote
 from tasks.captions import Cue, compose_srt, readable
 from tasks.clips import Clip, Take
+from tasks.cue_totals import cue_totals
 from tasks.document import Document, fingerprint
 from tasks.ledger import Ledger
 from tasks.merge import Sound
@@ -43,6 +46,8 @@ class Run:
     """That were made to the provider, failed ones too."""
     retries: int
     ledger: Ledger
+    clips: int = 0
+    """Files of single cues or paragraphs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ def summary(
     document: Document,
     voice: Voice,
     takes: Sequence[Take],
+    timeline: Timeline | None,
     sound: Sound | None,
     run: Run,
     directory: Path,
@@ -87,6 +93,7 @@ def summary(
             "omissions": len(document.omissions),
             "duration_s": sound and round(sound.duration_s, 6),
         },
+        "cues": cue_totals(document, takes, timeline) if document.timed else None,
         "conservation": hashes | {"equal": hashes["document"] == hashes["chunks"]},
         "spend": asdict(Spend.of(run.ledger.entries, voice)) | {"ledger": str(run.ledger.path)},
         "loudness": sound
@@ -106,6 +113,7 @@ def summary(
             "samples": sound.samples,
             "duration_s": round(sound.duration_s, 6),
         },
+        "clips": run.clips,
         "versions": _versions(),
     }
 
@@ -157,7 +165,7 @@ def write_manifest(
     """
     table = rows(document, voice, takes, timeline, costs_usd(run.ledger.entries))
     directory, stem = target.parent, target.stem
-    facts = summary(document, voice, takes, sound, run, directory)
+    facts = summary(document, voice, takes, timeline, sound, run, directory)
     manifest = Manifest(
         rows=table,
         summary=facts,
@@ -175,9 +183,14 @@ def write_manifest(
 
 
 def _cues(table: pd.DataFrame) -> Iterator[Cue]:
-    heard = table[table["start_s"].notna()]
-    for start, end, text, status in zip(*(heard[name] for name in ("start_s", "end_s", "text", "status")), strict=True):
-        yield from readable(Cue(start, end, text if status == "ok" else f"{GAP_MARK} {text}"))
+    """What is heard when, in the order of time: the chunks of a text, and the cues of subtitles at their new times."""
+    heard = table[table["start_s"].notna()].sort_values("start_s", kind="stable")
+    whole = "chunk" if heard["cue_start_s"].isna().any() else "segment"
+    columns = (heard[name] for name in (whole, "start_s", "end_s", "text", "status"))
+    for _, group in groupby(zip(*columns, strict=True), key=itemgetter(0)):
+        _, starts, ends, texts, statuses = zip(*group, strict=True)
+        mark = "" if set(statuses) == {"ok"} else f"{GAP_MARK} "
+        yield from readable(Cue(min(starts), max(ends), mark + " ".join(texts)))
 
 
 def _write(path: Path, text: str) -> None:

@@ -20,7 +20,8 @@ from blocks.speech import BadInput, RunFailed
 from tasks.clips import Clip, Take
 from tasks.encode import FORMATS, Format, Labels, encode, find_gain
 from tasks.ffmpeg import FULL, DiskFull
-from tasks.master import read_file, write_master
+from tasks.heard import read_file
+from tasks.master import write_master
 from tasks.owner import sign, sweep
 from tasks.survey import Survey, survey
 from tasks.timeline import Timeline

@@ -2,14 +2,17 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from blocks.speech import BadInput
 from blocks.storage import Storage, home, is_remote
+from blocks.storage.folder import Folder
 from tasks.manifest import Manifest, check_source_stays
 from tasks.merge import ABANDONED_S, check_target, format_of
 from tasks.owner import sign, sweep
+from tasks.segment_clips import LIST, check_clips
 from tasks.source import name_of
 
 
@@ -21,10 +24,20 @@ class Output:
     """The recording on this machine; all that belongs to it stands beside it."""
     storage: Storage | None = None
     """Where the files go when all are done; None where they are to stay."""
+    with_clips: bool = False
+    """Whether each cue or paragraph has a file of its own, too."""
+
+    @property
+    def clips(self) -> Path:
+        return self.target.parent / "clips"
+
+    def name(self, path: Path) -> str:
+        """Of a file beside the recording or below it, in its storage."""
+        return path.relative_to(self.target.parent).as_posix()
 
     def place(self, path: Path) -> str:
-        """Of a file beside the recording, for people: a path or a URI."""
-        return self.storage.place(path.name) if self.storage else str(path)
+        """Of such a file, for people: a path or a URI."""
+        return self.storage.place(self.name(path)) if self.storage else str(path)
 
     def check(self, source: str) -> None:
         """Refuse, before anything is spoken, a place where nothing can be written, or that the source has.
@@ -37,6 +50,10 @@ class Output:
             _make_room(self.target.parent)
         check_target(self.target)
         check_source_stays(source, self.target, self.place)
+        if self.with_clips:
+            with suppress(FileNotFoundError):
+                listed = (self.storage or Folder(self.target.parent)).read(self.name(self.clips / LIST))
+                check_clips(listed, self.place(self.clips), source)
 
 
 def _make_room(folder: Path) -> None:
@@ -49,14 +66,14 @@ def _make_room(folder: Path) -> None:
         raise BadInput(f"cannot write {folder}: {error.strerror}; name another folder as SPEECH_HOME") from error
 
 
-def output_of(source: str, address: str, suffix: str, storage: Storage, run: str) -> Output:
+def output_of(source: str, address: str, suffix: str, storage: Storage, run: str, *, clips: bool = False) -> Output:
     """By the name of the source, without its own suffix. Raises BadInput."""
     if not address.strip():
         raise BadInput("output is no folder: name one, or the address of a bucket")
     name = f"{name_of(source).stem}.{suffix}"
     if is_remote(address):
-        return Output(home() / "outputs" / run / name, storage)
-    return Output(Path(address, name).expanduser().absolute())
+        return Output(home() / "outputs" / run / name, storage, with_clips=clips)
+    return Output(Path(address, name).expanduser().absolute(), with_clips=clips)
 
 
 def sent(output: Output, files: Sequence[Path]) -> None:
@@ -64,11 +81,11 @@ def sent(output: Output, files: Sequence[Path]) -> None:
     if output.storage is None:
         return
     for path in files:
-        output.storage.upload(path.name, path)
+        output.storage.upload(output.name(path), path)
     shutil.rmtree(output.target.parent, ignore_errors=True)
 
 
-def files_of(manifest: Manifest, recording: Path | None) -> list[Path]:
+def files_of(manifest: Manifest, recording: Path | None, clips: Sequence[Path] = ()) -> list[Path]:
     """The manifest's own JSON last: where it stands, everything stands."""
-    files = [recording, manifest.srt, manifest.report, manifest.csv, manifest.json]
+    files = [*clips, recording, manifest.srt, manifest.report, manifest.csv, manifest.json]
     return [path for path in files if path]

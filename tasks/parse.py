@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from typing import Final
@@ -20,6 +20,7 @@ from blocks.storage import Storage
 from tasks.document import Boundary, Document, Omission, Segment
 from tasks.markdown import cut_front_matter, read_markdown
 from tasks.source import decode, name_of, read_bytes
+from tasks.subtitles import read_subtitles
 
 # Joiners of no width belong to emoji and to Persian and Indic words; the Arabic number signs are controls only by name.
 _INVISIBLE: Final = r"[[\p{Cc}\p{Cf}]--[\s\u200c\u200d\u0600-\u0605\u06dd\u08e2]]"
@@ -67,18 +68,21 @@ _BARE_HEADING: Final = regex.compile(rf"\s*(?:{_NUMBERED}|(?i:{_ALONE}))\s*[.:]?
 _HEADING: Final = regex.compile(rf"\s*(?:(?:{_NUMBERED})(?:{_TITLED})|(?:{_NUMBERED}|(?i:{_ALONE}))\s*[.:]?)\s*")
 
 
-def read_document(source: str, storage: Storage | None = None) -> Document:
-    """Read a path or an fsspec URL: `.md` and `.markdown` are Markdown, all else is plain text.
+def read_document(source: str, storage: Storage | None = None, speakers: Collection[str] = ()) -> Document:
+    """Read a path or an fsspec URL: `.md` and `.markdown` are Markdown, `.srt` and `.vtt` subtitles, all else is text.
 
-    `storage` is what an `s3://` source lies in.
+    `storage` is what an `s3://` source lies in; `speakers` are those whom subtitles may name without capitals.
 
     Raises BadInput for what is not there, may not be read, is no text, or holds nothing to speak.
     """
     name = name_of(source)
-    if name.suffix.lower() in {".srt", ".vtt"}:
-        raise BadInput(f"{source} holds subtitles, whose numbers and times are no text: give a .txt or .md file")
     data = read_bytes(source, storage)
     text, encoding = decode(data, source)
+    if name.suffix.lower() in {".srt", ".vtt"}:
+        segments, omissions = _cues(read_subtitles(text, source, speakers))
+        _refuse_unspeakable(source, segments, omissions)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return Document(source, sha256, encoding, normalise(name.stem), tuple(segments), tuple(omissions))
     markdown = name.suffix.lower() in {".md", ".markdown"}
     text, cuts = _cut_gutenberg(text)
     if markdown:
@@ -98,6 +102,18 @@ def normalise(text: str) -> str:
     """Text as it is spoken: NFC, without controls, one space for white space."""
     text = _DROPPED.sub("", _BROKEN.sub("", text))
     return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def _cues(pieces: Iterable[Segment | Omission]) -> tuple[list[Segment], list[Omission]]:
+    segments: list[Segment] = []
+    omissions: list[Omission] = []
+    for piece in pieces:
+        told = replace(piece, text=normalise(piece.text), speaker=normalise(piece.speaker))
+        if isinstance(told, Segment):
+            segments.append(replace(told, unsaid=normalise(told.unsaid)))
+        else:
+            omissions.append(told)
+    return segments, omissions
 
 
 def _cut_gutenberg(text: str) -> tuple[str, list[Omission]]:
@@ -188,11 +204,11 @@ def _refuse_unspeakable(source: str, segments: list[Segment], omissions: list[Om
     if not segments and not omissions:
         raise BadInput(f"{source} holds only white space: nothing to speak")
     if not segments:
-        first = omissions[0]
+        first = next((omission for omission in omissions if omission.disposition != "omitted"), omissions[0])
         raise BadInput(f"{source} holds nothing to speak (line {first.line}: {first.reason}): write some words in it")
 
 
 @task(name="parse", cache_policy=NO_CACHE, persist_result=False)
-async def parse(source: str, storage: Storage | None = None) -> Document:
+async def parse(source: str, storage: Storage | None = None, speakers: Collection[str] = ()) -> Document:
     """`read_document` in a thread: a server that does not answer must not keep a run from being cancelled."""
-    return await asyncio.to_thread(read_document, source, storage)
+    return await asyncio.to_thread(read_document, source, storage, speakers)

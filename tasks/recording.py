@@ -49,6 +49,8 @@ class Recording(BaseModel):
     manifest_json: str
     manifest_csv: str
     subtitles: str | None
+    clips: str | None
+    """The folder of the single cues' or paragraphs' files, where they were asked for."""
     report: str
     duration_s: float
     loudness_lufs: float | None
@@ -61,6 +63,8 @@ class Recording(BaseModel):
     retries: int
     flagged: int
     """Clips that are odd, and in the recording all the same."""
+    cues: dict[str, int | float] | None
+    """Of subtitles: how many cues, and how many of them were repaired, sped up, late and so on; see the manifest."""
     cost_usd: float | None
     """Billed for certain in this run, at list prices; None where no price is known."""
     wasted_usd: float | None
@@ -114,6 +118,7 @@ def recorded(
         manifest_json=output.place(manifest.json),
         manifest_csv=output.place(manifest.csv),
         subtitles=output.place(manifest.srt) if manifest.srt else None,
+        clips=output.place(output.clips) if facts["clips"] else None,
         report=output.place(manifest.report),
         duration_s=facts["audio"]["duration_s"] if facts["audio"] else 0.0,
         loudness_lufs=facts["loudness"]["measured_lufs"] if facts["loudness"] else None,
@@ -134,6 +139,7 @@ def recorded(
         calls=totals["calls"],
         retries=totals["retries"],
         flagged=totals["flagged"],
+        cues=facts["cues"],
         cost_usd=facts["spend"]["cost_usd"],
         wasted_usd=facts["spend"]["wasted_usd"],
         unknown_usd=facts["spend"]["unknown_usd"],

@@ -26,6 +26,7 @@ PAGE = 200
 MANIFEST = ".manifest.json"
 _OWN_RECORD = re.compile(r"[0-9a-f]{32}")
 """Prefect's name for a result that one run alone has; what is named by its content may be another's, too."""
+_CLIP = re.compile(r"clips/(audio_\d{4,}\.wav|clips\.json)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,9 @@ def _written_by(run: str, kept_in: Storage, stem: str, suffix: str) -> list[_Fil
     audio, recording = facts.get("audio"), f"{stem}.{suffix}"
     names = [f"{stem}.manifest.csv", f"{stem}.report.html"]
     if audio:  # else the recording and the subtitles that stand there are an earlier run's
-        names = [recording, f"{stem}.srt", *names]
+        clips = _sizes(kept_in, "clips/").sizes if facts.get("clips") else {}
+        standing |= clips
+        names = [recording, f"{stem}.srt", *filter(_CLIP.fullmatch, clips), *names]
         if recording in standing and not _is_same(kept_in, recording, standing, audio):
             names = []  # a later run's recording: what else it wrote before it was killed cannot be told
     names.append(f"{stem}{MANIFEST}")  # last, as it tells whose they are

@@ -13,7 +13,9 @@ from urllib.parse import quote
 import jinja2
 import pandas as pd
 
+from tasks.cue_totals import describe
 from tasks.document import Document, sections
+from tasks.rows import ON_TIME_MS, SPED
 
 BARS = 400
 """In the waveform: a bar and its gap are still some three pixels on a wide screen."""
@@ -54,6 +56,7 @@ def compose_report(table: pd.DataFrame, summary: Mapping[str, Any], document: Do
         lines=lines,
         failed=[line for line in lines if line["error"]],
         flagged=[line for line in lines if line["flags"]],
+        squeezed=_squeezed(lines),
         omitted=[record for record in records if record["chunk"] is None],
         outline=list(_outline(lines, document)),
         bars=bars(peaks),
@@ -86,7 +89,10 @@ def bars(peaks: Sequence[float]) -> list[str]:
 def _line(record: Mapping[str, Any], document: Document) -> dict[str, Any]:
     """A chunk as the page shows it."""
     start, end = record["start_s"], record["end_s"]
-    facts = [f"line {record['source_line']}"]
+    cue = record["source_index"]
+    facts = [f"line {record['source_line']}" if cue is None else f"cue {cue}, line {record['source_line']}"]
+    if record["speaker"] is not None:
+        facts.append(record["speaker"])
     if start is not None:
         facts.append(f"{end - start:.1f} s")
     if record["clip"] is not None:
@@ -95,18 +101,42 @@ def _line(record: Mapping[str, Any], document: Document) -> dict[str, Any]:
         facts.append(f"{record['attempts']} attempts")
     if record["reused"]:
         facts.append("reused")
+    segment, squeeze = document.segments[record["segment"]], _squeeze(record)
+    kind = "failed" if record["error"] else "flagged" if record["flags"] else "heading" if segment.level else ""
     return {
         "number": record["chunk"],
         "segment": record["segment"],
-        "level": document.segments[record["segment"]].level,
+        "level": segment.level,
+        "classes": " ".join(filter(None, (kind, "squeezed" if squeeze else ""))),
         "text": record["text"],
         "start": start,
         "end": end,
         "facts": " · ".join(fact.replace(" ", NO_BREAK_SPACE) for fact in facts).replace("-", MINUS),
         "flags": record["flags"],
+        "squeeze": squeeze,
+        "mended": segment.repair,
         "error": record["error"],
         "reason": record["reason"],
     }
+
+
+def _squeeze(record: Mapping[str, Any]) -> str:
+    """What it took to have a cue in its window; empty where it was just said."""
+    rate, late_ms, over_ms = record["rate_applied"], record["start_error_ms"], record["overrun_ms"]
+    if rate is None:
+        return ""
+    window = record["cue_end_s"] - record["cue_start_s"]
+    told = (
+        [f"{rate:.2f}{TIMES} the speed: {record['need_s']:.2f} s in a window of {window:.2f} s"] if rate > SPED else []
+    )
+    told += [f"{late_ms / 1000:.2f} s late"] if late_ms > ON_TIME_MS else []
+    told += [f"{over_ms / 1000:.2f} s too long"] if over_ms else []
+    return " · ".join(told)
+
+
+def _squeezed(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line of each cue that was squeezed, is late or too long."""
+    return list({line["segment"]: line for line in reversed(lines) if line["squeeze"]}.values())[::-1]
 
 
 def _outline(lines: Sequence[Mapping[str, Any]], document: Document) -> Iterator[dict[str, Any]]:
@@ -131,6 +161,8 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Chunks", f"{totals['chunks']:,} · {totals['characters']:,} characters"),
         ("Calls", f"{totals['calls']:,} · {totals['reused']:,} reused · {totals['retries']:,} retries"),
     ]
+    if cues := summary["cues"]:
+        facts.append(("Cues", " · ".join(describe(**cues))))
     if audio:
         facts += [
             ("Loudness", _loudness(**summary["loudness"])),

@@ -11,8 +11,8 @@ import pandas as pd
 
 from blocks.speech import Voice
 from tasks.clips import Clip, Failure, Take
-from tasks.document import Document, Omission
-from tasks.timeline import Timeline
+from tasks.document import Document, Omission, Segment, Window
+from tasks.timeline import Fit, Timeline
 
 COLUMNS = {
     "segment": "Int64",
@@ -54,10 +54,16 @@ COLUMNS = {
     "peak_dbfs": "Float64",
     "rms_dbfs": "Float64",
     "cps": "Float64",
+    "source_index": "Int64",
+    "need_s": "Float64",
 }
 """The table's columns and their pandas types, in order; what does not apply to a row is NA."""
 
 FLAG_SEPARATOR = "; "
+ON_TIME_MS = 1.0
+"""A cue whose first sound comes no later is on time."""
+SPED = 1.001
+"""A rate above it counts as sped up."""
 FALLBACK = "in another voice"
 """The flag of what a voice said that the run fell back on."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -76,20 +82,38 @@ def rows(
     What this run was billed for a text, by its SHA-256, stands in the first row of the text.
     """
     unpaid = dict(costs_usd)
-    spans = _spans(takes, timeline)
-    spoken = (_chunk_row(number, document, voice, take, next(spans), unpaid) for number, take in enumerate(takes))
+    times = _times(document, takes, timeline)
+    spoken = (_chunk_row(number, document, voice, take, next(times), unpaid) for number, take in enumerate(takes))
     omitted = map(_omission_row, document.omissions)
     in_order = heapq.merge(omitted, spoken, key=itemgetter("source_line"))
     return pd.DataFrame(list(in_order), columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _spans(takes: Sequence[Take], timeline: Timeline | None) -> Iterator[tuple[float | None, float | None]]:
-    """When each take is heard, or its gap, in seconds to the microsecond."""
+def _times(document: Document, takes: Sequence[Take], timeline: Timeline | None) -> Iterator[dict[str, float]]:
+    """When each take is heard, or its gap, in seconds to the microsecond; and how its cue fits its window."""
     if timeline is None:
-        yield from ((None, None) for _ in takes)
-    else:
-        for place in timeline.placements:
-            yield round(place.start / timeline.rate, 6), round(place.end / timeline.rate, 6)
+        yield from ({} for _ in takes)
+        return
+    rate, begun = timeline.rate, set[Window]()
+    for take, place in zip(takes, timeline.placements, strict=True):
+        fit, window = timeline.fits.get(take.chunk.segment), document.segments[take.chunk.segment].window
+        # A cue begins with its first sound, and what is softer lies before it.
+        begins = fit is not None and window is not None and window not in begun
+        start = fit.start + fit.late if fit and begins else place.start
+        times = {"start_s": round(start / rate, 6), "end_s": round(place.end / rate, 6)}
+        if fit and window:
+            begun.add(window)
+            times |= _fit_columns(fit, rate)
+        yield times
+
+
+def _fit_columns(fit: Fit, rate: int) -> dict[str, float]:
+    return {
+        "need_s": round(fit.need / rate, 6),
+        "rate_applied": round(fit.rate, 4),
+        "start_error_ms": round(1000 * fit.late / rate, 3),
+        "overrun_ms": round(1000 * fit.overrun / rate, 3),
+    }
 
 
 def _chunk_row(
@@ -97,16 +121,17 @@ def _chunk_row(
     document: Document,
     voice: Voice,
     take: Take,
-    span: tuple[float | None, float | None],
+    times: Mapping[str, float],
     unpaid: dict[str, float | None],
 ) -> dict[str, Any]:
     chunk, segment = take.chunk, document.segments[take.chunk.segment]
     digest, said = hashlib.sha256(chunk.text.encode()).hexdigest(), take.voice or voice
-    return {
+    row = {
         "segment": chunk.segment,
         "chunk": number,
         "source_line": segment.line,
         "section": segment.section,
+        "speaker": segment.speaker or None,
         "text": chunk.text,
         "chars": len(chunk.text),
         "text_sha256": digest,
@@ -117,18 +142,38 @@ def _chunk_row(
         "speed": said.speed,
         "attempts": take.outcome.attempts,
         "cost_usd": unpaid.pop(digest, 0.0),
-        "start_s": span[0],
-        "end_s": span[1],
-    } | (
-        _clip_columns(take.outcome, len(chunk.text), (FALLBACK,) if take.voice else ())
-        if isinstance(take.outcome, Clip)
-        else _failure_columns(take.outcome)
-    )
+    }
+    row |= {**_cue_columns(segment.window), **times}
+    if isinstance(take.outcome, Failure):
+        return row | _failure_columns(take.outcome)
+    row |= _clip_columns(take.outcome, len(chunk.text), (FALLBACK,) if take.instead else ())
+    return row | _disposition(segment, times)
+
+
+def _cue_columns(window: Window | None) -> dict[str, Any]:
+    if window is None:
+        return {}
+    return {
+        "source_index": window.index,
+        "cue_start_s": window.start_ms / 1000,
+        "cue_end_s": window.end_ms / 1000,
+    }
+
+
+def _disposition(segment: Segment, times: Mapping[str, float]) -> dict[str, Any]:
+    """What became of a piece that is spoken, and why it is not just as the source has it."""
+    late_ms, overrun_ms = times.get("start_error_ms", 0.0), times.get("overrun_ms", 0.0)
+    reasons = [segment.repair, f"not spoken: {segment.unsaid}" if segment.unsaid else ""]
+    if late_ms > ON_TIME_MS:
+        reasons.append(f"starts {late_ms / 1000:.2f} s late, after the speech before it")
+    if overrun_ms:
+        reasons.append(f"{overrun_ms / 1000:.2f} s too long, also at {times['rate_applied']:.2f} times the speed")
+    disposition = "shifted" if late_ms > ON_TIME_MS else "repaired" if segment.repair else "spoken"
+    return {"disposition": disposition, "reason": FLAG_SEPARATOR.join(filter(None, reasons)) or None}
 
 
 def _clip_columns(clip: Clip, characters: int, marks: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "disposition": "spoken",
         "status": "ok",
         "flags": FLAG_SEPARATOR.join((*clip.flags, *marks)),
         "key": clip.key or None,
@@ -158,8 +203,9 @@ def _omission_row(omission: Omission) -> dict[str, Any]:
         "text_sha256": hashlib.sha256(omission.text.encode()).hexdigest(),
         "disposition": omission.disposition,
         "reason": omission.reason,
+        "speaker": omission.speaker or None,
         "status": "none",
-    }
+    } | {"source_index": omission.index, **_cue_columns(omission.window)}
 
 
 def compose_csv(table: pd.DataFrame) -> str:

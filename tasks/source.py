@@ -156,8 +156,7 @@ def decode(data: bytes, source: str) -> tuple[str, str]:
     if kind:
         raise BadInput(f"{source} is {kind}: convert it to text first")
     mark, codec = next(((mark, codec) for mark, codec in _MARKS if data.startswith(mark)), (b"", ""))
-    if not codec:
-        codec = _unmarked(data, source)
+    codec = codec or _unmarked(data, source)
     data = data[len(mark) :]
     try:
         text = data.decode(codec)
@@ -166,9 +165,8 @@ def decode(data: bytes, source: str) -> tuple[str, str]:
         raise BadInput(f"{source}, line {line}: is not the {codec} it seems to be: save it as UTF-8") from error
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if lost := _LOST.search(text):
-        line = _line(text[: lost.start()])
         raise BadInput(
-            f"{source}, line {line}: holds U+{ord(lost[0]):04X}, which is no character: "
+            f"{source}, line {_line(text[: lost.start()])}: holds U+{ord(lost[0]):04X}, which is no character: "
             "mend it in the original and save it as UTF-8"
         )
     return text, codec
@@ -219,7 +217,9 @@ def _legacy(data: bytes, source: str) -> str:
     )
     confidence = {guess["encoding"]: guess["confidence"] for guess in guesses if guess["encoding"]}
     readings = {codec: text for codec in confidence if (text := _reading(sample, codec)) is not None}
-    oddities = {codec: _oddities(text) for codec, text in readings.items() if _marks(text) >= _FEWEST}
+    # Nobody writes the controls that ISO's pages have where Windows' have dashes, quotes and the French oe.
+    plain = {codec: text for codec, text in readings.items() if not re.search("[\x80-\x9f]", text)} or readings
+    oddities = {codec: _oddities(text) for codec, text in plain.items() if _marks(text) >= _FEWEST}
     cleanest = min(oddities.values(), default=0) + _FEWEST
     codecs = [codec for codec, odd in oddities.items() if odd < cleanest]
     best = codecs[0] if codecs else ""

@@ -203,6 +203,7 @@ def _accept(text: str, audio: Audio, speaker: Speaker, latency_s: float, key: st
         samples=measured.samples,
         speech_start=measured.speech_start,
         speech_end=measured.speech_end,
+        onset=measured.onset,
         peak_dbfs=measured.peak_dbfs,
         rms_dbfs=measured.rms_dbfs,
         pitch_hz=measured.pitch_hz,

@@ -39,6 +39,8 @@ class Measure:
     speech_start: int
     speech_end: int
     """`[speech_start, speech_end)` is what remains without the silent edges, in samples."""
+    onset: int
+    """The first sample of it that is heard; those before it are kept for soft consonants."""
     peak_dbfs: float
     rms_dbfs: float
     """Over the speech."""
@@ -72,12 +74,13 @@ def measure(data: bytes) -> Measure:
     mono = sound[:, 0] if sound.shape[1] == 1 else sound.mean(axis=1).astype(sound.dtype)
     start, end = speech_bounds(mono, rate)
     speech = mono[start:end].astype(np.float32, copy=False)
+    onset = start + first_heard(speech)
     mean = float(speech.mean())  # a constant offset is loud on a meter and silent to an ear
     peak = dbfs(max(float(speech.max()) - mean, mean - float(speech.min())) / full)
     rms = dbfs(math.sqrt(max(0.0, float(speech @ speech) / len(speech) - mean * mean)) / full)
     if rms < SILENCE_DBFS:
         raise NotSpeech(f"silence: {rms:.0f} dBFS over {len(mono) / rate:.2f} s")
-    return Measure(rate, len(mono), start, end, round(peak, 2), round(rms, 2), pitch_hz(speech, rate))
+    return Measure(rate, len(mono), start, end, onset, round(peak, 2), round(rms, 2), pitch_hz(speech, rate))
 
 
 def _check_numbers(sound: Samples) -> None:
@@ -99,6 +102,12 @@ def speech_bounds(mono: Samples, rate: int) -> tuple[int, int]:
     start = int(loud[0]) * window - round(KEEP_HEAD_S * rate)
     end = (int(loud[-1]) + 1) * window + round(KEEP_TAIL_S * rate)
     return max(0, start), min(len(mono), end)
+
+
+def first_heard(speech: Samples) -> int:
+    """The first sample that is above EDGE_DB of the loudest; 0 for silence."""
+    level = np.abs(speech.astype(np.float32, copy=False))
+    return int((level > level.max() * 10 ** (EDGE_DB / 20)).argmax())
 
 
 def dbfs(amplitude: float) -> float:

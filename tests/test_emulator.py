@@ -137,10 +137,14 @@ def test_kokoro_fails_late(emulator: Emulator, http: httpx.Client):
 
 
 def test_f5_takes_forms(http: httpx.Client):
-    """F5's useful shape: JSON, a form, or a form with a reference voice, on any path, give the same speech."""
+    """F5's useful shapes: JSON, a form or a query, on any path, give the same speech; a reference gives it a voice."""
     spoken = [http.post("/f5/tts", json={"gen_text": TEXT}), http.post("/f5/a/b", data={"text": TEXT})]
-    spoken += [http.post("/f5/synthesize", data={"text": TEXT}, files={"ref_audio": ("me.wav", b"RIFF")})]
+    spoken += [http.get("/f5/synthesize_speech/", params={"text": TEXT})]
     assert {answer.content for answer in spoken} == {ask(http, "f5", TEXT).content}
+    whose = base64.b64encode(b"RIFF").decode()
+    imitated = [http.post("/f5/synthesize", data={"text": TEXT}, files={"ref_audio": ("me.wav", b"RIFF")})]
+    imitated += [http.post("/f5/synthesize", json={"text": TEXT, "ref_audio": whose})]
+    assert imitated[0].content == imitated[1].content != spoken[0].content
 
 
 def test_keys_of_one_account_share_its_limit(emulator: Emulator, http: httpx.Client):

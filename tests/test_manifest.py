@@ -41,7 +41,7 @@ def test_the_columns_are_the_agreed_ones(tmp_path: Path) -> None:
     agreed = """segment, chunk, source_line, section, speaker, text, chars, text_sha256, disposition, reason, status,
     error, flags, provider, model, voice, language, speed, key, attempts, reused, request_id, latency_s, cost_usd,
     clip, bytes, sha256, sample_rate, samples, start_s, end_s, cue_start_s, cue_end_s, start_error_ms, rate_applied,
-    overrun_ms, peak_dbfs, rms_dbfs, cps"""
+    overrun_ms, peak_dbfs, rms_dbfs, cps, source_index, need_s"""
     made = table(run(tmp_path, ["# One", "Two."]))
     assert [name.strip() for name in agreed.split(",")] == list(made.columns)
     assert {name: str(kind) for name, kind in made.dtypes.items()} == COLUMNS

@@ -25,7 +25,7 @@ from tasks.ffmpeg import DiskFull, ffmpeg
 from tasks.master import write_master
 from tasks.merge import Sound, check_room, check_target, merge, merge_clips
 from tasks.survey import REACH, true_peak
-from tasks.timeline import Timeline, lay_out
+from tasks.timeline import Placement, Timeline, lay_out, stretched
 
 RATE = 24_000
 CLICK = 2400
@@ -213,6 +213,35 @@ def test_the_master_is_the_clips(shelf: Path, place: Path) -> None:
         assert np.array_equal(master[spot.start : spot.end][inner], said[inner])
         assert master[spot.start] == 0
         assert abs(int(master[spot.end - 1])) <= abs(int(said[-1])) // 2
+        master[spot.start : spot.end] = 0
+    assert not master.any()
+
+
+def test_cues_may_stand_anywhere(shelf: Path, place: Path) -> None:
+    """In any order, cut short, stretched, and two at one time: each is heard where it is placed, and nowhere else."""
+    takes = takes_of(*[shelve(shelf, murmur(1.0, seed), trim=480) for seed in range(4)])
+    length = RATE - 960
+    spots = (
+        Placement(5 * RATE, 5 * RATE + length),
+        Placement(3 * RATE, 3 * RATE + stretched(length, 1.25), tempo=1.25),
+        Placement(RATE, RATE + 9_600),
+        Placement(5 * RATE + 12_000, 5 * RATE + 12_000 + length),
+    )
+    write_master(takes, Timeline(RATE, spots, 7 * RATE), place / "master.wav", Event())
+    master = soundfile.read(place / "master.wav", dtype="int16")[0].astype(int)
+    said = [soundfile.read(take.outcome.uri, dtype="int16")[0][480:-480].astype(int) for take in takes]
+    assert len(master) == 7 * RATE
+    assert np.array_equal(master[RATE:][120:8_880], said[2][120:8_880]), "cut short"
+    assert np.abs(master[RATE + 9_360 : RATE + 9_600]).max() < np.abs(said[2][9_360:9_600]).max() / 2, "faded"
+    assert np.array_equal(master[5 * RATE :][120:11_520], said[0][120:11_520]), "alone"
+    both = (said[0][12_000:] + said[3][: length - 12_000]) / np.sqrt(2)
+    inner = slice(120, len(both) - 120)
+    assert np.abs(master[5 * RATE + 12_000 :][: len(both)][inner] - both[inner]).max() <= 1, "together"
+    click = int(np.abs(master[3 * RATE : 4 * RATE]).argmax())
+    assert click == pytest.approx((CLICK - 480) / 1.25, abs=RATE // 100)
+    for spot in spots:
+        assert master[spot.start : spot.end].any()
+    for spot in spots:
         master[spot.start : spot.end] = 0
     assert not master.any()
 

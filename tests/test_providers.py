@@ -304,6 +304,7 @@ async def test_nothing_is_left_running_after_close(row, server):
         ("openai", "https://api.openai.com/v1", ""),
         ("openai", "http://GPU:8880/v1/", "gpu:8880"),
         ("openai", "http://gpu:8880", "gpu:8880"),
+        ("kokoro", "http://gpu:8880/v1", "gpu:8880"),
         ("piper", "https://voices.example:443", "voices.example"),
         ("f5", "http://gpu/synthesize", "gpu"),
         ("f5", "http://gpu/vietnamese", "gpu/vietnamese"),

@@ -121,7 +121,15 @@ BAD = {
     "no source": ([], "SOURCE"),
     "output is a file": (["story.txt", "--output", "story.txt"], "story.txt"),
     "Chinese in English": (["chinese.txt"], "Han"),
-    "subtitles": (["film.srt"], "film.srt"),
+    "subtitles to be mended": (["film.srt", "--strict"], "film.srt, line 5"),
+    "cues at one time": (["film.srt", "--overlaps", "fail"], "lines 1 and 5"),
+    "a video for subtitles": (["video.srt"], "video"),
+    "no subtitles": (["notes.srt"], "notes.srt holds no cue"),
+    "cues of a text": (["story.txt", "--timing", "cues"], "no cues"),
+    "too fast to follow": (["story.txt", "--fastest", "9"], "9"),
+    "no cast": (["film.srt", "--speakers", "cast.toml"], "cast.toml was not found"),
+    "a voice for a speaker that nobody has": (["film.srt", "--speakers", "ANNA=nobody"], "nobody"),
+    "clips of two sources in one folder": (["story.txt", "film.srt", "--clips"], "clips"),
     "fewer than no workers": (["story.txt", "--workers=-3"], "-3"),
     "deafening": (["story.txt", "--loudness=50"], "50"),
     "output on S3": (["story.txt", "--output", "s3://bucket/x"], "s3://bucket/x"),
@@ -142,7 +150,10 @@ def test_bad_input(
     arguments, named = BAD[case]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "story.txt").write_text("A story.")
-    (tmp_path / "film.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHello.\n")
+    cues = "1\n00:00:01,000 --> 00:00:02,000\nANNA: Hello.\n\n2\n00:00:01,500 --> 00:00:01,000\nBye.\n"
+    (tmp_path / "film.srt").write_text(cues)
+    (tmp_path / "notes.srt").write_text("Buy milk.\n")
+    (tmp_path / "video.srt").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(400))
     (tmp_path / f"{'n' * 245}.txt").write_text("A story.")
     (tmp_path / "empty.txt").touch()
     (tmp_path / "blank.txt").write_text(" \n\t\n")

@@ -48,6 +48,7 @@ def test_refused(data: bytes, told: str) -> None:
         measure(data)
 
 
+@settings(deadline=None)
 @given(
     head=st.floats(0, 1), tail=st.floats(0, 1), rate=st.sampled_from([8_000, 16_000, 22_050, 24_000, 44_100, 48_000])
 )
@@ -60,6 +61,22 @@ def test_silent_edges_are_found(head: float, tail: float, rate: int) -> None:
     first, last = round(head * rate), round(head * rate) + len(speech)
     assert first - round(KEEP_HEAD_S * rate) - rate // 100 <= measured.speech_start <= first
     assert last <= measured.speech_end <= last + round(KEEP_TAIL_S * rate) + rate // 100
+
+
+@settings(deadline=None)
+@given(
+    head=st.integers(0, 20_000),
+    soft=st.integers(0, 400),
+    level=st.floats(0.02, 0.5),
+    rate=st.sampled_from([8_000, 22_050, 24_000, 48_000]),
+)
+def test_the_first_sound_is_found_to_the_sample(head: int, soft: int, level: float, rate: int) -> None:
+    """However long the silence, and whatever softer than a hundredth goes before: the first sample above it."""
+    breath = level * 0.005 * (-1.0) ** np.arange(soft)
+    speech = level * (-1.0) ** np.arange(rate // 2)
+    measured = measure(file_of(np.concatenate([np.zeros(head), breath, speech, np.zeros(rate // 10)]), rate))
+    assert measured.onset == head + soft
+    assert measured.speech_start <= measured.onset < measured.speech_end
 
 
 def test_inner_pauses_stay() -> None:
@@ -193,7 +210,7 @@ def test_any_answer_is_measured_or_refused(kind: str, edits: list[tuple[int, byt
     for data in (bytes(body), bytes(body[: len(body) - cut])):
         with contextlib.suppress(NotSpeech):
             facts = measure(audio(data, pcm_rate=pcm_rate).data)
-            assert 0 <= facts.speech_start < facts.speech_end <= facts.samples
+            assert 0 <= facts.speech_start <= facts.onset < facts.speech_end <= facts.samples
             assert all(map(math.isfinite, (facts.peak_dbfs, facts.rms_dbfs, facts.pitch_hz)))
         with contextlib.suppress(NotSpeech):
             measure(data)

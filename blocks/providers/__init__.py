@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from blocks.keys import first_key, keys_from, variable_of
+from blocks.plans import PLANS
 from blocks.speech import BadInput, Provider
 
 
@@ -18,9 +19,13 @@ def _espeak(server: str, _: str | None) -> Provider:
 
 
 def _kokoro(server: str, _: str | None) -> Provider:
+    """On this machine, or Kokoro-FastAPI, which speaks OpenAI's shape."""
+    if server:
+        from blocks.providers.openai import OpenAI
+
+        return OpenAI(server, name="kokoro")
     from blocks.providers.kokoro import Kokoro
 
-    _check_no_server("kokoro", server, "or say --provider openai --server URL")
     return Kokoro()
 
 
@@ -83,10 +88,10 @@ def _own(name: str, server: str) -> str:
     return server
 
 
-def _check_no_server(name: str, server: str, instead: str = "or name another provider") -> None:
+def _check_no_server(name: str, server: str) -> None:
     """Raises BadInput where a server is named for a provider that has none."""
     if server:
-        raise BadInput(f"{name} speaks on this machine: leave --server out, {instead}.")
+        raise BadInput(f"{name} speaks on this machine: leave --server out, or name another provider.")
 
 
 VENDORS = {
@@ -97,7 +102,7 @@ VENDORS = {
 }
 """Whose speech it is when no server is named."""
 _PORTS = {"http": 80, "https": 443}
-_UNSAID = {"openai": "/v1", "f5": "/synthesize"}
+_UNSAID = {"openai": "/v1", "kokoro": "/v1", "f5": "/synthesize"}
 """Ends of a path that may be left out."""
 PROVIDERS: dict[str, Callable[[str, str | None], Provider]] = {
     "espeak": _espeak,
@@ -125,6 +130,11 @@ def check_name(name: str) -> None:
     """Raises BadInput where there is no such provider."""
     if name not in PROVIDERS:
         raise BadInput(f"There is no provider {name!r}; the known ones are {', '.join(sorted(PROVIDERS))}.")
+
+
+def is_engine(name: str, server: str) -> bool:
+    """Whether it speaks on this machine, without a key or a server to choose."""
+    return name not in PLANS or (name == "kokoro" and not server)
 
 
 @asynccontextmanager

@@ -5,6 +5,9 @@ OpenAI itself ends its speech models on 2027-01-06; the shape lives on in the ot
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,6 +15,7 @@ import httpx
 from blocks.answers import at, items, parsed, word
 from blocks.blame import ABOUT_TEXT, Blame, Receipt, blamed, by_status, check_text, header, retry_after_s, text_of, told
 from blocks.choices import without_markup
+from blocks.keys import KEYLESS
 from blocks.listing import check_speaks, listing
 from blocks.plans import PLANS
 from blocks.providers.openai_voices import DEFAULT, Listing, documented, offered, resolve
@@ -58,15 +62,25 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 class OpenAI:
     """A Provider. Belongs to the event loop that it is first used on."""
 
-    name = "openai"
-    plan = PLANS["openai"][0]
     # gpt-4o-mini-tts takes 2,000 tokens, of which a Chinese character is about one.
     limits = Limits(characters=1500, bytes=4500)
     call_s = 3.0
 
-    def __init__(self, server: str = SERVER, key: str = "", transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        server: str = SERVER,
+        key: str = "",
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        name: Literal["openai", "kokoro"] = "openai",
+    ) -> None:
+        """`name` is the provider's: for Kokoro's server its own."""
+        self.name: str = name
+        self.plan = PLANS[name][0]
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._wire = Wire(self.name, _versioned(server), classify, headers, secret=key, transport=transport)
+        secret = None if name in KEYLESS else key
+        blame = partial(classify, name=name)
+        self._wire = Wire(name, _versioned(server), blame, headers, secret=secret, transport=transport)
         self._vendor = urlsplit(self._wire.server).hostname in _VENDORS
         self._listing: Listing | None = None
 
@@ -76,7 +90,7 @@ class OpenAI:
 
     async def resolve(self, voice: Voice) -> Voice:
         """The server's lists decide; one without a list of voices is taken at OpenAI's word, by the model's name."""
-        return resolve(voice, await self._listed())
+        return resolve(replace(voice, provider=self.name), await self._listed())
 
     async def synthesise(self, text: str, voice: Voice) -> Audio:
         check_text(self.name, text, self.limits)
@@ -114,7 +128,7 @@ class OpenAI:
         return self._listing
 
 
-def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:
+def classify(status: int, headers: Mapping[str, str], body: bytes, name: str = "openai") -> Blame:
     """Who is at fault for an answer that is no speech. Never raises."""
     code, message, param = _complaint(body)
     kind, billed = by_status(status)
@@ -129,7 +143,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Blame:
         wait_s = _reset_s(headers)
     return blamed(
         kind,
-        f"openai answered {status}: {message or text_of(body) or 'nothing'}",
+        f"{name} answered {status}: {message or text_of(body) or 'nothing'}",
         billed=billed,
         wait_s=wait_s,
         request_id=header(headers, "x-request-id"),

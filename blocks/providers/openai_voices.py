@@ -50,15 +50,15 @@ def offered(listing: object) -> tuple[Offer, ...]:
 
 def resolve(voice: Voice, listing: Listing) -> Voice:
     """See `Provider.resolve`."""
-    model = _model(voice.model.strip(), listing.models)
+    model = _model(voice, listing.models)
     if voice.style and _undated(model) not in _WITH_STYLE:
         raise BadVoice(f"The model {model} takes no style ({told(voice.style)!r} was asked for): leave it empty.")
     offer = _offer(voice, listing.offers or documented(model))
     language = offer.language
     if voice.language and language == MANY:
-        language = language_of("openai", voice.language, _LANGUAGES)
-    speed = speed_of("openai", voice.speed, 0.25, 4.0)
-    return replace(voice, provider="openai", name=offer.name, language=language, model=model, speed=speed)
+        language = language_of(voice.provider, voice.language, _LANGUAGES)
+    speed = speed_of(voice.provider, voice.speed, 0.25, 4.0)
+    return replace(voice, name=offer.name, language=language, model=model, speed=speed)
 
 
 def _spoken(name: str) -> str:
@@ -74,9 +74,9 @@ def _undated(model: str) -> str:
     return _SNAPSHOT.sub("", model)
 
 
-def _model(asked: str, listed: Sequence[str]) -> str:
-    if asked:
-        return named("openai", "model", asked, listed) if listed else asked
+def _model(voice: Voice, listed: Sequence[str]) -> str:
+    if asked := voice.model.strip():
+        return named(voice.provider, "model", asked, listed) if listed else asked
     if not listed:
         return DEFAULT
     if len(listed) == 1:
@@ -93,12 +93,12 @@ def _offer(voice: Voice, offers: Sequence[Offer]) -> Offer:
     if not asked:
         if not offers:
             raise BadVoice("This server does not list its voices: name one with --voice.")
-        return by_language("openai", voice.language, offers)
+        return by_language(voice.provider, voice.language, offers)
     if asked.startswith("voice_") or not offers:
         return Offer(asked, MANY)
     names = [offer.name for offer in offers]
     parts = [part.partition("(") for part in asked.split("+")]
-    spelt = [(named("openai", "voice", name, names), mark + weight) for name, mark, weight in parts]
+    spelt = [(named(voice.provider, "voice", name, names), mark + weight) for name, mark, weight in parts]
     first = next(offer for offer in offers if offer.name == spelt[0][0])
     check_spoken(voice.language, first)
     return replace(first, name="+".join(name + weight for name, weight in spelt))

@@ -1,7 +1,9 @@
-"""The useful shape among F5's servers: POST of JSON or a form to any path, a WAV file back. No key."""
+"""The useful shapes among F5's servers: POST of JSON or a form, or GET, of any path, a WAV file back. No key."""
 
+import base64
 import email
 import email.policy
+import hashlib
 import urllib.parse
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -19,6 +21,7 @@ _VOICES = {
 }
 _TEXT = ("text", "gen_text", "input")
 _VOICE = ("voice", "speaker")
+_TIMBRES = ("f4", "f3", "m2", "f1")
 
 
 class F5:
@@ -42,7 +45,7 @@ class F5:
         return ""
 
     def speaks(self, request: Request) -> bool:
-        return request.method == "POST"
+        return request.method == "POST" or bool(request.query.keys() & set(_TEXT))
 
     def read(self, call: Call) -> Ask:
         fields = _fields(call.request)
@@ -55,7 +58,7 @@ class F5:
         if voice not in _VOICES:
             raise Refuse("no_voice")
         speed = number(float(fields.get("speed") or 1.0), "speed", 0.3, 2.0, "unprocessable")
-        language, timbre = _VOICES[voice]
+        language, timbre = _VOICES[voice] if "ref_audio" not in fields else ("", _imitated(fields["ref_audio"]))
         return Ask(text, Format("wav", 24_000), language, timbre, speed)
 
     def answer(self, _call: Call, _ask: Ask, _sound: Sound, data: bytes) -> Answer:
@@ -74,7 +77,17 @@ class F5:
         return len(ask.text)
 
 
+def _imitated(sound: bytes | str) -> str:
+    """A timbre of the recording's own. Raises ValueError for what is no sound."""
+    data = base64.b64decode(sound, validate=True) if isinstance(sound, str) else sound
+    if not data.startswith((b"RIFF", b"ID3", b"fLaC", b"\xff")):
+        raise ValueError("The reference is no sound file.")
+    return _TIMBRES[hashlib.sha256(data).digest()[0] % len(_TIMBRES)]
+
+
 def _fields(request: Request) -> dict[str, Any]:
+    if request.method == "GET":
+        return dict(request.query)
     kind = request.headers.get("content-type", "")
     if kind.startswith("application/x-www-form-urlencoded"):
         return dict(urllib.parse.parse_qsl(request.body.decode()))
@@ -83,8 +96,10 @@ def _fields(request: Request) -> dict[str, Any]:
     head = f"Content-Type: {kind}\r\n\r\n".encode()
     form = email.message_from_bytes(head + request.body, policy=email.policy.HTTP)
     parts = {str(part.get_param("name", header="content-disposition")): part for part in form.iter_parts()}
-    return {name: _value(part.get_payload(decode=True)) for name, part in parts.items() if not part.get_filename()}
+    return {name: _value(part) for name, part in parts.items()}
 
 
-def _value(payload: Any) -> str:
-    return bytes(payload).decode()
+def _value(part: Any) -> bytes | str:
+    """The bytes of a file, the text of a field."""
+    payload = bytes(part.get_payload(decode=True))
+    return payload if part.get_filename() else payload.decode()
