@@ -15,6 +15,8 @@ from tests.emulator.fixture import Emulator
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "the-night-watch.srt"
+
 FILM = """\
 1
 00:00:01,000 --> 00:00:03,000
@@ -243,3 +245,17 @@ async def test_subtitles_one_after_another(film: Path, tmp_path: Path) -> None:
     assert list(table["start_s"]) == sorted(table["start_s"])
     assert table["start_error_ms"].isna().all()
     assert recording.duration_s < 14
+
+
+async def test_the_example(tmp_path: Path) -> None:
+    """It is as subtitles should be; two speak in its last cue, and one line in it has to hurry."""
+    recording = await narrate(str(EXAMPLE), output=str(tmp_path), strict=True, speakers="KEEPER=en-gb,MATE=en-us")
+    table = recording.manifest
+    assert list(table["disposition"]) == ["spoken", "spoken", "empty", "spoken", "spoken", "spoken", "spoken", "spoken"]
+    assert list(table["source_index"]) == [1, 2, 3, 4, 5, 6, 7, 7]
+    assert set(zip(table["speaker"].dropna(), table["voice"].dropna(), strict=True)) == {
+        ("KEEPER", "gmw/en"),
+        ("MATE", "gmw/en-US"),
+    }
+    assert recording.cues
+    assert (recording.cues["cues"], recording.cues["sped_up"], recording.cues["shifted"]) == (7, 1, 0)
