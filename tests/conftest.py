@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from tests.emulator.fixture import Emulator, started
 from tests.s3_servers import moto, rclone  # noqa: F401 - fixtures
+from tests.served import served  # noqa: F401 - a fixture
 
 # Prefect reads its settings when it is imported, which collection does: they must be there before.
 STATE = Path(tempfile.mkdtemp(prefix="speech-tests-"))
@@ -20,6 +22,13 @@ os.environ["SPEECH_HOME"] = str(STATE / "speech")
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] = str(STATE / "results")
 os.environ.pop("PREFECT_API_URL", None)
+# Each client of httpx and of Prefect reads whom it may trust: 30 ms for all of certifi's, and no test calls a stranger.
+TRUSTED = STATE / "trusted.pem"
+TRUSTED.write_text(
+    Path(certifi.where()).read_text("utf-8").partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n",
+    "utf-8",
+)
+os.environ["SSL_CERT_FILE"] = str(TRUSTED)
 
 
 @pytest.fixture(scope="session")

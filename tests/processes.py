@@ -1,8 +1,13 @@
 """What runs below a process, read from /proc."""
 
 import contextlib
+import os
 import time
+from collections.abc import Collection
 from pathlib import Path
+
+GONE_WITHIN_S = 20.0
+"""What was killed ends as soon as it is given time, which a busy machine may not do at once."""
 
 
 def children(pid: int) -> list[int]:
@@ -15,7 +20,16 @@ def descendants(pid: int) -> list[int]:
     return below + [lower for child in below for lower in descendants(child)]
 
 
-def gone(pids: list[int], within_s: float) -> bool:
+def begun(before: Collection[int]) -> list[int]:
+    """Children of this process that are not among those, and what runs below them.
+
+    What others start meanwhile, below the browser or a server, is not meant.
+    """
+    mine = [child for child in children(os.getpid()) if child not in before]
+    return mine + [lower for child in mine for lower in descendants(child)]
+
+
+def gone(pids: Collection[int], within_s: float = GONE_WITHIN_S) -> bool:
     end = time.monotonic() + within_s
     while any(_table().get(pid, (0, "Z"))[1] != "Z" for pid in pids):
         if time.monotonic() > end:

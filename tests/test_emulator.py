@@ -182,12 +182,12 @@ def test_minutes_days_and_credits(emulator: Emulator, http: httpx.Client):
 
 def test_bills_what_the_client_gave_up(emulator: Emulator, http: httpx.Client):
     """A call whose client leaves while the provider works is billed all the same, and then no longer in flight."""
-    emulator.settings(latency_s=0.6)
+    emulator.settings(latency_s=1.5)
     http.timeout = httpx.Timeout(0.2)
     with pytest.raises(httpx.ReadTimeout):
         ask(http, "cartesia")
     assert emulator.state()["accounts"]["cartesia"]["account-1"]["in_flight"] == 1
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not emulator.ledger() and time.monotonic() < end:
         time.sleep(0.05)
     assert [entry["billed"] for entry in emulator.ledger()] == [True]

@@ -26,6 +26,7 @@ from blocks.providers.espeak import Espeak
 from blocks.providers.espeak_text import _CLAUSE, _CLAUSE_ENDS, _WORD, _WORDS, _cost, speakable
 from blocks.speech import BadText, BadVoice, EngineFailed, NotSpeech, Voice
 from tests.processes import children, descendants, gone, mapped_files
+from tests.until import until
 
 SENTENCE = "It was the best of times, it was the worst of times."
 LONG = "And so it goes on and on. " * 3000
@@ -53,7 +54,7 @@ async def seconds(provider: Espeak, text: str, name: str = "en-us", speed: float
 async def speaking(provider: Espeak) -> tuple["asyncio.Task[bytes]", int, int]:
     """A call in the midst of its work, with its worker and the worker's fork."""
     call = asyncio.create_task(say(provider, LONG))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             await asyncio.sleep(0.002)
             for worker in provider._workers:
@@ -126,25 +127,25 @@ async def test_a_stuck_call_holds_up_nobody_and_can_be_cancelled(provider, numbe
     """Each call has a process of its own; cancelling ends it, even one that no longer runs."""
     call, worker, fork = await speaking(provider)
     os.kill(fork, number)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await seconds(provider, SENTENCE) > 2
     assert not call.done()
     call.cancel()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         await asyncio.wait([call])
-    assert gone([worker, fork], within_s=0.5)
+    assert call.cancelled()
+    assert gone([worker, fork])
     assert all(length > 2 for length in await asyncio.gather(*(seconds(provider, SENTENCE) for _ in range(4))))
 
 
 async def test_a_worker_that_died_between_calls_is_replaced(provider):
     """Nobody notices."""
     await asyncio.gather(say(provider, SENTENCE), say(provider, SENTENCE))
-    workers = [worker._process.pid for worker in provider._idle]
+    workers = list(provider._idle)
     assert len(workers) == 2
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
-    assert gone(workers, within_s=2)
-    await asyncio.sleep(0.1)
+    for worker in workers:
+        os.kill(worker._process.pid, signal.SIGKILL)
+    await until(lambda: not any(worker.alive for worker in workers))
     assert await seconds(provider, SENTENCE) > 2
 
 
@@ -174,7 +175,7 @@ def test_no_process_outlives_a_killed_parent():
     parent.kill()
     parent.wait()
     assert len(below) == 2
-    assert gone(below, within_s=10)
+    assert gone(below)
 
 
 async def test_it_serves_an_event_loop_in_any_thread(provider):

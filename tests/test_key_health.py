@@ -20,7 +20,7 @@ from urllib.parse import quote
 import pytest
 
 from blocks.key_health import Store, open_store
-from blocks.key_health.sqlite import SqliteStore
+from blocks.key_health.sqlite import PATIENCE_S, SqliteStore
 from blocks.key_pool.events import Event
 from blocks.speech import BadInput, RunFailed
 from tests.ports import dead_port
@@ -261,7 +261,7 @@ async def test_a_process_killed_inside_a_change_leaves_no_lock(store: Store, pla
     process.communicate()
     start = time.monotonic()
     await store.change("purse", Purse, partial(move, "me"))
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < PATIENCE_S / 2
     assert await store.read("purse", Purse) == Purse(99_999, 1, {"me": 1})
 
 
@@ -353,7 +353,7 @@ async def test_a_lock_is_waited_for_aside(tmp_path: Path) -> None:
         start = time.monotonic()
         for _ in range(25):
             await asyncio.sleep(0.02)
-        assert time.monotonic() - start < 1.5
+        assert time.monotonic() - start < PATIENCE_S / 2
         assert not change.done()
     await change
     await store.close()
@@ -361,7 +361,7 @@ async def test_a_lock_is_waited_for_aside(tmp_path: Path) -> None:
 
 async def test_a_lock_for_ever_is_told(tmp_path: Path) -> None:
     """After one patience for all who wait, with the remedy; nothing is lost by it."""
-    store = SqliteStore(tmp_path / "keys.sqlite3", patience_s=0.4)
+    store = SqliteStore(tmp_path / "keys.sqlite3", patience_s=1.0)
     await store.change("purse", Purse, partial(move, "me"))
     with locked(tmp_path / "keys.sqlite3"):
         start = time.monotonic()
@@ -370,7 +370,7 @@ async def test_a_lock_for_ever_is_told(tmp_path: Path) -> None:
             assert isinstance(failure, RunFailed)
             assert "keys.sqlite3 has been locked by another process" in str(failure)
             assert "run the same command again: finished speech is kept" in str(failure)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 8, "each has had a patience of its own"
         assert (await store.read("purse", Purse)).right == 1, "reading needs no lock"
     await store.change("purse", Purse, partial(move, "me"))
     assert (await store.read("purse", Purse)).right == 2
@@ -508,7 +508,7 @@ async def test_unreachable_at_the_start() -> None:
     start = time.monotonic()
     with pytest.raises(BadInput, match=rf"the Redis at 127\.0\.0\.1:{port} cannot be used .* SPEECH_REDIS") as caught:
         await store.change("purse", Purse, look)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < PATIENCE_S / 2
     assert without_password(caught.value)
     await store.close()
 
@@ -535,7 +535,7 @@ async def test_lost_in_the_middle(redis_server: RedisServer) -> None:
         assert isinstance(failure, RunFailed)
         assert "run the same command again: finished speech is kept" in str(failure)
         assert without_password(failure)
-    assert 1.5 < time.monotonic() - start < 5
+    assert 1.5 < time.monotonic() - start < 20
     redis_server.start()
     await store.change("purse", Purse, partial(move, "me"))
     await store.close()

@@ -23,6 +23,7 @@ from blocks.speech import BadInput, BadVoice, CallFailed, EngineFailed, NotSpeec
 from tests import kokoro_model
 from tests.kokoro_model import RATE, TOKEN
 from tests.processes import children, descendants, gone, mapped_files
+from tests.until import until
 
 SENTENCE = "It was the best of times, it was the worst of times."
 LONG = "9" * 400
@@ -365,20 +366,20 @@ async def test_a_cancelled_call_ends_its_process(provider, number):
     call, worker = await speaking(provider)
     os.kill(worker, number)
     call.cancel()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         await asyncio.wait([call])
-    assert gone([worker], within_s=0.5)
+    assert call.cancelled()
+    assert gone([worker])
     assert all(answer.size for answer in await asyncio.gather(*(samples(provider, SENTENCE) for _ in range(4))))
 
 
 async def test_a_worker_that_died_between_calls_is_replaced(provider):
     """Nobody notices."""
     await samples(provider, SENTENCE)
-    workers = [worker._process.pid for worker in provider._pool._idle]
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
-    assert gone(workers, within_s=2)
-    await asyncio.sleep(0.1)
+    workers = list(provider._pool._idle)
+    for worker in workers:
+        os.kill(worker._process.pid, signal.SIGKILL)
+    await until(lambda: not any(worker.alive for worker in workers))
     assert (await samples(provider, SENTENCE)).size
 
 
@@ -419,7 +420,7 @@ def test_no_process_outlives_a_killed_parent(home):
     parent.kill()
     parent.communicate()
     assert below
-    assert gone(below, within_s=10)
+    assert gone(below)
 
 
 async def test_a_closed_provider_speaks_no_more(home, monkeypatch):

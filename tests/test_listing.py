@@ -9,6 +9,7 @@ from blocks import listing
 from blocks.providers import cartesia, elevenlabs
 from blocks.speech import BadInput, CallFailed, ProviderFailed, RateLimited, Voice
 from tests.adapters import KEY, Vendor, refusal
+from tests.until import until
 
 
 @pytest.fixture(autouse=True)
@@ -71,13 +72,14 @@ async def test_a_port_that_closes_the_door_is_asked_for_its_protocol(failure):
 
 async def test_closing_ends_a_listing_that_waits():
     """No further try after the close."""
-    vendor = Vendor({"/v1/voices": refusal(503, {}, retry_after="0.2")})
+    vendor = Vendor({"/v1/voices": refusal(503, {}, retry_after="20")})
     provider = elevenlabs.ElevenLabs(key=KEY, transport=vendor.transport)
     voices = asyncio.create_task(provider.voices())
-    await asyncio.sleep(0.05)
-    await provider.close()
-    with pytest.raises(CallFailed):
-        await voices
+    await until(lambda: bool(vendor.requests))
+    async with asyncio.timeout(10):
+        await provider.close()
+        with pytest.raises(CallFailed):
+            await voices
     assert len(vendor.requests) == 1
 
 

@@ -393,7 +393,7 @@ async def test_cancelling(shelf: Path, place: Path) -> None:
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     assert names(place) == []
     ticking.cancel()
     assert max(late) < 1
@@ -414,7 +414,7 @@ def test_a_hanging_ffmpeg_is_ended() -> None:
     start = time.monotonic()
     with pytest.raises(RunFailed, match="hung"):
         ffmpeg(["-re", "-f", "lavfi", "-i", "anullsrc", "-f", "null", "-"], 0.3, Event(), lambda stream: stream.read())
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 def test_leftovers_of_a_killed_run(shelf: Path, place: Path) -> None:

@@ -68,6 +68,16 @@ async def state_of(run: str) -> State:
         return state
 
 
+async def until_old(run: str, age_s: float) -> None:
+    """Neither heard of nor ended for so long: the server tells its time in whole seconds, and late."""
+    async with asyncio.timeout(60):
+        while True:
+            row = await find_run(run)
+            if row.heard_s > age_s and (row.ended_s is None or row.ended_s > age_s):
+                return
+            await asyncio.sleep(0.2)
+
+
 async def test_the_dead_are_marked_and_the_living_are_not() -> None:
     """Whose process is gone is marked at once, and told how to go on; who lives, waits to start or is done is not."""
     dead, _ = await made(Running(), GONE)
@@ -101,7 +111,8 @@ async def test_a_machine_that_slept_is_given_time_to_tell(monkeypatch: pytest.Mo
                 await asyncio.sleep(0.3)
                 await client.update_artifact(artifact, ArtifactUpdate(data=json.dumps([{"owner": ELSEWHERE}])))
 
-        await asyncio.sleep(5)
+        for run in (silent, slept):
+            await until_old(run, reclaim.SILENT_S)
         waking = asyncio.create_task(wake())
         result = await prune_runs()
         waking.cancel()
@@ -250,7 +261,7 @@ async def test_old_runs_go_where_it_is_asked_for(tmp_path: Path) -> None:
     """Without an age nobody's recording vanishes; with one the finished runs that are older go, and no other."""
     old = await spoken(tmp_path)
     live, _ = await made(Running(), myself())
-    await asyncio.sleep(4)  # the server tells its time in whole seconds, and late
+    await until_old(old.run_id, 1)
     assert (await prune_runs())["deleted"] == []
     assert (await prune_runs(older_than="1h"))["deleted"] == []
     result = await prune_runs(older_than="1s")
@@ -276,7 +287,7 @@ async def test_prune_sees_who_was_killed_without_a_word(capsys: pytest.CaptureFi
     assert f"{dead[:8]} " in told.err
     assert "marked as crashed" in told.err
     assert (await state_of(dead)).is_crashed()
-    await asyncio.sleep(4)
+    await until_old(dead, 1)
     await asyncio.to_thread(run, command)
     assert dead in json.loads(capsys.readouterr().out)["deleted"]
     assert (await state_of(live)).is_running()
@@ -295,7 +306,7 @@ async def test_prune_asks_first(
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert await asyncio.to_thread(speech, "prune", "--older-than", "1s") == 2
     assert "--yes" in capsys.readouterr().err
-    await asyncio.sleep(4)  # the server tells its time in whole seconds, and late
+    await until_old(recording.run_id, 1)
     master, terminal = os.openpty()
     os.write(master, b"n\n")
     with os.fdopen(terminal) as somebody:

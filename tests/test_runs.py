@@ -22,7 +22,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled, State
 
 from blocks.speech import BadInput, SpeechError
-from deployments.answers import WRONG
+from deployments.answers import DONE, WRONG
 from deployments.resumption import taken_over
 from deployments.terminal import run
 from flows.check_keys import check_keys
@@ -32,7 +32,7 @@ from tasks.owner import is_there, myself
 from tasks.progress import Progress
 from tasks.reclaim import take_over
 from tasks.removal import remove
-from tasks.runs import find_run, list_runs
+from tasks.runs import RunRow, find_run, list_runs
 from tests.emulator.fixture import Emulator
 from tests.processes import gone
 
@@ -54,6 +54,16 @@ async def told(run: UUID, facts: dict[str, object]) -> None:
     async with get_client() as client:
         row = ArtifactCreate(key=artifacts.RUN, type="table", data=json.dumps([facts]), flow_run_id=run)
         await client.create_artifact(row)
+
+
+async def until_stalled(run: UUID) -> RunRow:
+    """The server tells its time in whole seconds, and late."""
+    async with asyncio.timeout(30):
+        while True:
+            row = await find_run(str(run))
+            if row.state == "stalled":
+                return row
+            await asyncio.sleep(0.2)
 
 
 def test_a_process_is_told_from_others() -> None:
@@ -93,10 +103,11 @@ async def test_a_heart_beats_where_nothing_changes(monkeypatch: pytest.MonkeyPat
         still = Progress(total=4, spoken=1)
         mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(str(flow_run.id))]))
         async with artifacts.published(still, lambda: {"where": "/x.mp3", "cost_usd": 0.25}), get_client() as client:
-            for _ in range(25):
-                for artifact in await client.read_artifacts(artifact_filter=mine):
-                    heard.setdefault(str(artifact.key), set()).add(artifact.updated)
-                await asyncio.sleep(0.1)
+            async with asyncio.timeout(30):
+                while any(len(heard.get(key, ())) <= 3 for key in ("progress", "run")):
+                    for artifact in await client.read_artifacts(artifact_filter=mine):
+                        heard.setdefault(str(artifact.key), set()).add(artifact.updated)
+                    await asyncio.sleep(0.1)
         beats.append(heard)
 
     await speaks("still.txt")
@@ -136,8 +147,7 @@ async def test_what_is_not_heard_of_has_stalled(monkeypatch: pytest.MonkeyPatch)
     run = await made(Running(), facts={"owner": "elsewhere 1 2 3"})
     assert (await find_run(str(run))).state == "running"
     monkeypatch.setattr(runs, "STALLED_S", 0.5)
-    await asyncio.sleep(4)  # the server tells its time in whole seconds, and late
-    assert (await find_run(str(run))).state == "stalled"
+    assert not (await until_stalled(run)).alive
 
 
 @pytest.mark.parametrize(
@@ -236,8 +246,7 @@ async def test_a_suspended_run_is_not_taken_over(state: State, monkeypatch: pyte
     monkeypatch.setattr(runs, "STALLED_S", 0.5)
     with suspended() as (pid, facts):
         run = str(await made(state.model_copy(deep=True), facts=facts))
-        await asyncio.sleep(4)  # the server tells its time in whole seconds, and late
-        row = await find_run(run)
+        row = await until_stalled(UUID(run))
         assert (row.state, row.alive, row.over, row.pid) == ("stalled", False, False, pid)
         for refused in (take_over(row, failed_only=False), take_over(row, failed_only=True), remove(row)):
             with pytest.raises(BadInput, match=f"its process {pid} still runs here: end it first"):
@@ -252,13 +261,11 @@ async def test_a_suspended_run_is_not_taken_over(state: State, monkeypatch: pyte
 
 async def test_a_second_look_at_a_run_of_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent run that is heard of again meanwhile is left alone; one that is not is taken over, or deleted."""
-    monkeypatch.setattr(runs, "STALLED_S", 0.5)
+    monkeypatch.setattr(runs, "STALLED_S", 2.0)
     monkeypatch.setattr(reclaim, "SECOND_LOOK_S", 2.0)
     elsewhere: dict[str, object] = {"owner": "elsewhere 1 2 3"}
     slept, dead, old = [await made(Running(), facts=dict(elsewhere)) for _ in range(3)]
-    await asyncio.sleep(4)
-    rows = {run: await find_run(str(run)) for run in (slept, dead, old)}
-    assert {row.state for row in rows.values()} == {"stalled"}
+    rows = {run: await until_stalled(run) for run in (slept, dead, old)}
 
     async def wake() -> None:
         while True:
@@ -290,9 +297,9 @@ async def test_who_waits_for_a_second_look_is_told(
     """The commands tell that they watch a silent run, and for how long, before they touch it."""
     monkeypatch.setattr(runs, "STALLED_S", 0.5)
     monkeypatch.setattr(reclaim, "SECOND_LOOK_S", 2.0)
-    stalled = str(await made(Running(), facts={"owner": "elsewhere 1 2 3"}))
-    await asyncio.sleep(4)
-    assert await asyncio.to_thread(run, ["runs", "delete", stalled]) == 0
+    stalled = await made(Running(), facts={"owner": "elsewhere 1 2 3"})
+    await until_stalled(stalled)
+    assert await asyncio.to_thread(run, ["runs", "delete", str(stalled)]) == 0
     assert "its process may run elsewhere: it is watched for 2 s" in capsys.readouterr().err
 
 
@@ -388,9 +395,10 @@ def begun(
             running.kill()
 
 
-def mine(speech: Speech, tmp_path: Path) -> dict[str, Any]:
+def mine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """The test's run, as the list tells it."""
-    rows = json.loads(speech("runs", "list", "--json").stdout)["runs"]
+    assert run(["runs", "list", "--json"]) == DONE
+    rows = json.loads(capsys.readouterr().out)["runs"]
     [row] = [row for row in rows if row["source"] == str(tmp_path / "story.txt")]
     return dict(row)
 
@@ -426,12 +434,13 @@ def test_the_terminal_is_closed_and_one_command_goes_on(
             assert run(["runs", "resume", live]) == WRONG
             assert "still running: heard of" in capsys.readouterr().err
         running.send_signal(how)
-        running.wait(20)
+        running.wait(60)
     kept = settled(environment)
     assert 8 <= len(kept) < 40
-    row = mine(speech, tmp_path)
+    row = mine(tmp_path, capsys)
     assert row["state"] == ("crashed" if how is signal.SIGKILL else "interrupted")
 
+    emulator.settings(latency_s=0)
     done = speech("runs", "resume", row["id"][:10], "--json")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout.splitlines()[-1])
@@ -440,18 +449,22 @@ def test_the_terminal_is_closed_and_one_command_goes_on(
     assert Path(facts["audio"]) == tmp_path / "out" / "story.mp3"
     assert said_again(emulator, kept) == []
     assert [path.name for path in (tmp_path / "home" / "ledger").iterdir()] == [f"{row['id']}.jsonl"]
-    again = speech("runs", "resume", row["id"])
-    assert (again.returncode, again.stderr.strip()) == (2, f"speech: {row['short']} is done: nothing is left to resume")
+    assert run(["runs", "resume", row["id"]]) == WRONG
+    assert capsys.readouterr().err.strip() == f"speech: {row['short']} is done: nothing is left to resume"
 
 
 def test_only_what_failed_is_tried_again(
-    speech: Speech, environment: dict[str, str], emulator: Emulator, tmp_path: Path
+    speech: Speech,
+    environment: dict[str, str],
+    emulator: Emulator,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A run with four paragraphs that nobody would say: `retry` makes calls for them alone, in the same run."""
     emulator.script("cartesia", {"fault": "bad_request", "contains": "7"})
     with begun(environment, tmp_path, emulator, calls=1) as running:
         running.wait(90)
-    row = mine(speech, tmp_path)
+    row = mine(tmp_path, capsys)
     assert (row["state"], row["failed"]) == ("failed", 4)
     emulator.script("cartesia")
     before = len(emulator.ledger("cartesia"))
@@ -460,7 +473,8 @@ def test_only_what_failed_is_tried_again(
     again = emulator.ledger("cartesia")[before:]
     assert 0 < len(again) <= 8
     assert all("7" in entry["text"] for entry in again)
-    table = speech("runs", "list").stdout
+    assert run(["runs", "list"]) == DONE
+    table = capsys.readouterr().out
     line = next(line for line in table.splitlines() if line.startswith(row["short"]))
     assert "done" in line
     assert f"{tmp_path / 'story.txt'} → {tmp_path / 'out' / 'story.mp3'}" in line

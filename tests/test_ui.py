@@ -1,10 +1,5 @@
 """`speech up`: a person opens Prefect's UI, fills in the form, and gets a recording."""
 
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +9,17 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from deployments.server import free_port
+from tests.served import Served, wait_until
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`speech up` on a machine whose profile names no server; the address of the one it starts."""
-    place, port = tmp_path_factory.mktemp("up"), free_port()
-    environment = {**os.environ, "PREFECT_HOME": str(place / "prefect"), "SPEECH_HOME": str(place / "speech")}
-    environment.pop("PREFECT_API_URL", None)
-    command = [sys.executable, "-m", "deployments.terminal", "up", "--port", str(port)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        address = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 150
-        while len(deployments(address)) < 3:
-            assert running.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
-        yield address
-        running.terminate()
-        running.wait(60)
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(address)
+def up(served: Served) -> str:
+    """Its address."""
+    return served.api.removesuffix("/api")
 
 
 def deployments(address: str) -> list[dict[str, Any]]:
-    try:
-        found: list[dict[str, Any]] = httpx.post(f"{address}/api/deployments/filter", json={}).json()
-    except httpx.TransportError:
-        return []
-    return found
+    return newest(address, "deployments")
 
 
 def newest(address: str, of: str, **filters: Any) -> list[dict[str, Any]]:
@@ -75,7 +51,7 @@ def test_a_run_from_the_form(up: str, browser: webdriver.Chrome, tmp_path: Path)
     """Filled in and submitted in the browser, the form makes a recording, a progress artifact and a table of chunks."""
     (tmp_path / "story.txt").write_text("The keeper climbed the stairs.\n\nIt was lit.")
     [deployment] = [deployment for deployment in deployments(up) if deployment["name"] == "narrate"]
-    mine = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+    others = {run["id"] for run in newest(up, "flow_runs")}
     browser.set_window_size(1300, 2400)
     browser.get(f"{up}/deployments/deployment/{deployment['id']}/run")
     wait = WebDriverWait(browser, 60)
@@ -85,13 +61,16 @@ def test_a_run_from_the_form(up: str, browser: webdriver.Chrome, tmp_path: Path)
     output.send_keys(str(tmp_path / "out"))
     browser.find_element(By.XPATH, "//button[normalize-space()='Submit']").click()
 
-    deadline = time.monotonic() + 120
+    def of_the_form() -> list[dict[str, Any]]:
+        filters = {"deployments": {"id": {"any_": [deployment["id"]]}}}
+        return [run for run in newest(up, "flow_runs", **filters) if run["id"] not in others]
+
     over = {"COMPLETED", "FAILED", "CRASHED"}
-    while not (runs := newest(up, "flow_runs", **mine)) or runs[0]["state_type"] not in over:
-        assert time.monotonic() < deadline, runs
-        time.sleep(0.5)
+    wait_until(lambda: any(run["state_type"] in over for run in of_the_form()), 120, of_the_form)
+    runs = of_the_form()
     assert runs[0]["state_type"] == "COMPLETED", runs[0]["state"]["message"]
     assert (tmp_path / "out" / "story.mp3").stat().st_size
-    artifacts = {artifact["key"]: artifact for artifact in newest(up, "artifacts")}
+    mine = {"artifacts": {"flow_run_id": {"any_": [runs[0]["id"]]}}}
+    artifacts = {artifact["key"]: artifact for artifact in newest(up, "artifacts", **mine)}
     assert artifacts["progress"]["data"] == 100
     assert "2 chunks" in artifacts["chunks"]["description"]

@@ -334,13 +334,15 @@ async def test_a_slow_drip_meets_the_deadline_of_the_whole_call():
 
     async def drip(_reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-        for _ in range(100):
-            writer.write(b"x")
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(ConnectionError):  # the call has given up
+            for _ in range(1000):
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.02)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):  # half of the answer
         with pytest.raises(Unanswered, match="no whole answer"):
-            await asked(drip, deadline_s=0.2)
+            await asked(drip, deadline_s=0.5)
 
 
 async def test_nothing_listens_and_nothing_is_billed():
@@ -356,16 +358,18 @@ async def test_nothing_listens_and_nothing_is_billed():
 
 async def test_closing_ends_calls_in_flight():
     """Closing lets no call hang: those that run fail, later ones too, and closing again is harmless."""
-    hanging = asyncio.Event()
+    hanging, arrived = asyncio.Event(), asyncio.Semaphore(0)
 
     async def hang(_reader, _writer):
+        arrived.release()
         await hanging.wait()
 
     server, url = await serving(hang)
     wire = Wire("someone", url, openai.classify)
     calls = [asyncio.create_task(wire.ask("POST", "/", deadline_s=30)) for _ in range(3)]
-    await asyncio.sleep(0.05)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
+        for _ in calls:
+            await arrived.acquire()
         await wire.close()
         failures = await asyncio.gather(*calls, return_exceptions=True)
         await wire.close()
