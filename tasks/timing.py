@@ -7,7 +7,7 @@ from typing import Literal
 from prefect.logging import get_run_logger
 
 from blocks.speech import BadInput
-from tasks.clips import Clip, Take
+from tasks.clips import Clip, Failure, Take
 from tasks.document import Document
 from tasks.fit import Overlaps, Policy, fit_cues, refused
 from tasks.hurry import faster_parts, hurries, said_faster
@@ -59,7 +59,7 @@ async def in_time(
     takes: Sequence[Take],
     timing: Timing,
     parts: Sequence[Part],
-    say: Callable[[Sequence[Part]], Awaitable[list[Take]]],
+    say: Callable[..., Awaitable[list[Take]]],
 ) -> tuple[list[Take], Timeline | None]:
     """The takes, those that are too long for their windows said faster where that is wanted, and where each is heard.
 
@@ -75,13 +75,22 @@ async def in_time(
         faster = await faster_parts(takes, {part.speaker.voice: part.speaker for part in parts}, factors)
         if faster:
             get_run_logger().info("%d cues are too long for their windows: they are said faster", len(factors))
-            takes, sped = said_faster(takes, await say(faster), timing.fastest)
+            takes, sped = said_faster(takes, await _said_again(faster, say), timing.fastest)
             takes = _from_the_start(document, takes)
     timeline = _cues(document, takes, timing, sped)
     takes = refused(takes, timeline, timing.fit)
     if not _enough(takes, timing):
         return takes, None
     return takes, _cues(document, takes, timing, sped) if timing.fit == "fail" else timeline
+
+
+async def _said_again(parts: Sequence[Part], say: Callable[..., Awaitable[list[Take]]]) -> list[Take]:
+    """What fails here is no failure of the run: the first takes stand."""
+    takes, progress = await say(parts, patient=True), parts[0].speaker.progress
+    failed = len({(take.chunk.text, take.voice) for take in takes if isinstance(take.outcome, Failure)})
+    progress.total -= failed
+    progress.failed = max(0, progress.failed - failed)
+    return takes
 
 
 def _from_the_start(document: Document, takes: Sequence[Take]) -> list[Take]:

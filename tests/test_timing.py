@@ -108,8 +108,29 @@ async def test_each_voice_and_speed_is_a_part(tmp_path: Path) -> None:
     assert said == {1.1 * 1.1: [0], 1.1 * 1.2: [2, 2]}
 
 
-async def never(_: Sequence[Part]) -> list[Take]:
+async def never(_: Sequence[Part], **__: object) -> list[Take]:
     raise AssertionError("nothing was to be said")
+
+
+async def test_a_voice_that_fails_to_hurry(tmp_path: Path) -> None:
+    """The first takes stand, stretched; nothing counts as failed."""
+    one = speaker(Scripted(), tmp_path)
+    one.progress.total, one.progress.spoken = 2, 2
+
+    async def say(parts: Sequence[Part], *, patient: bool) -> list[Take]:
+        assert patient
+        chunks = [chunk for part in parts for chunk in part.chunks]
+        one.progress.total += len(chunks)
+        one.progress.failed += len(chunks)
+        return [Take(chunk, Failure("Unreachable", "away", 4), parts[0].speaker.voice) for chunk in chunks]
+
+    takes = [take(0, 1100), take(1, 500)]
+    with disable_run_logger():
+        kept, laid = await in_time(film((0, 900), (1000, 2000)), takes, TIMING, [Part((), one)], say)
+    assert kept == takes
+    assert laid
+    assert laid.fits[0].rate == pytest.approx(1.1 / 0.95, abs=0.01)
+    assert (one.progress.total, one.progress.failed) == (2, 0)
 
 
 async def test_a_film_that_begins_at_once() -> None:
