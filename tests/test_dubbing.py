@@ -148,7 +148,7 @@ async def test_clips_are_numbered_as_the_cues(film: Path, tmp_path: Path) -> Non
     rows = spoken(recording).set_index("source_index")
     for index, row in rows.iterrows():
         info = soundfile.info(str(out / "clips" / f"audio_{index - 1:04}.wav"))
-        assert info.duration == pytest.approx(row["end_s"] - row["start_s"], abs=0.021)  # with its soft beginning
+        assert info.duration == pytest.approx(row["end_s"] - row["start_s"], abs=0.03)  # with its soft beginning
     assert not soundfile.read(str(out / "clips" / "audio_0004.wav"))[0].any()
     other = tmp_path / "other.srt"
     other.write_text(TIGHT)
