@@ -40,12 +40,15 @@ class Unit:
     """On the monotonic clock, seconds."""
 
 
-def after(unit: Unit, error: CallFailed) -> Unit | Failure:
-    """The unit as it goes back to the queue, or its failure. Another's fault is no failing attempt of the unit."""
+def after(unit: Unit, error: CallFailed, attempts: int = ATTEMPTS) -> Unit | Failure:
+    """The unit as it goes back to the queue, or its failure after so many attempts at most.
+
+    Another's fault is no failing attempt of the unit.
+    """
     now = time.monotonic()
     if isinstance(error, ANOTHERS_FAULT):
         return replace(unit, not_before=now + random.uniform(0, BREATH_S))  # noqa: S311  no secret
-    if unit.attempt >= ATTEMPTS_ON.get(type(error), ATTEMPTS):
+    if unit.attempt >= min(attempts, ATTEMPTS_ON.get(type(error), ATTEMPTS)):
         return Failure(type(error).__name__, str(error), unit.attempt)
     return replace(unit, attempt=unit.attempt + 1, not_before=now + _pause_s(error, unit.attempt))
 

@@ -124,8 +124,8 @@ def _from_table(table: Mapping[str, Any], place: str, run: Role) -> Role:
     for name, value in table.items():
         fits = isinstance(value, str) if name in _WORDS else name == "speed" and type(value) in {int, float}
         if not fits:
-            known = ", ".join(_FIELDS)
-            raise BadInput(f"{place}: {name} = {value!r} is nothing a voice has: it has {known}, speed as a number")
+            words = ", ".join(_WORDS)
+            raise BadInput(f"{place}: {name} = {value!r} is nothing a voice has: it has {words}, and speed, a number")
     provider = table.get("provider", run.voice.provider)
     check_name(provider)
     same = provider == run.voice.provider

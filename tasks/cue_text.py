@@ -20,19 +20,26 @@ _VOICE: Final = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]*)>|</v>", re.IGNORECASE)
 _ATTRIBUTES: Final = r"(?:\s+[\w-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s<>\"']+))*"
 _KNOWN: Final = "i|b|u|s|em|strong|font|span|c|v|lang|ruby|rp|rt|br|p|div|big|small|sub|sup"
 _MARKUP: Final = re.compile(
-    r"(?P<code>\{\\[^{}\n]*\}|\{[yYcCfFsSpPoO]:[^{}\n]*\})"
+    r"(?P<drawing>\{[^{}\n]*\\p[1-9][^{}\n]*\}(?s:.*?)(?:\{[^{}\n]*\\p0[^{}\n]*\}|\Z))"
+    r"|(?P<code>\{\\[^{}\n]*\}|\{[yYcCfFsSpPoO]:[^{}\n]*\})"
     r"|(?P<ruby><rt[^<>]*>[^<]*(?:</rt>)?)"
     rf"|(?P<known></?(?:{_KNOWN})(?:\.[^\s<>]*)?{_ATTRIBUTES}\s*/?>|<(?:lang|font|c|v)\b[^<>\n]*>"
     rf"|<\s*/\s*(?:{_KNOWN})\s*>|<\d+:[\d:.,]+>)"
     rf"|(?P<other></?[A-Za-z][\w-]*{_ATTRIBUTES}\s*/?>)",
     re.IGNORECASE,
 )
+_UNSEEN: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Marks of direction, which often stand before a name or a dash."""
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _UNSAID: Final = re.compile(
-    r"\[[^\[\]]*\]:?|［[^［］]*］"
+    # The colon belongs to a name that stands before the bracket: ANNA [on the phone]: Yes.
+    r"(?<!\w )(?<!\w)\[[^\[\]]*\]:|\[[^\[\]]*\]|［[^［］]*］"
+    r"|(?:^|(?<=^-)|(?<=^- ))\((?=[^()\n]*[A-ZÀ-ÖØ-Þ]{2})[^()a-zß-öø-ÿ\n]+\)"
+    r"|^#(?=\s)|(?<=\s)#$"
     r"|[♩♪♫♬🎵🎶🎼]\ufe0f?"
     # No line of time comes this far; what is left of one is not said either.
-    r"|\d{1,3}:\d\d:\d\d[.,]\d{3}(?:\s*-{1,2}>\s*\d{1,3}:\d\d:\d\d[.,]\d{3})?"
+    r"|\d{1,3}:\d\d:\d\d[.,]\d{3}(?:\s*-{1,2}>\s*\d{1,3}:\d\d:\d\d[.,]\d{3})?",
+    re.MULTILINE,
 )
 _LEAD: Final = r"(?:\s|\x01[^\x02]*\x02)*"
 _LINE: Final = re.compile(rf"(?P<before>{_LEAD})(?P<mark>(?:>{{2,3}}|[-‐‑–—―]+(?!\d))\s*)?(?P<after>{_LEAD})")
@@ -44,6 +51,11 @@ _NO_NAMES: Final = frozenset(
     {"NOTE", "NB", "PS", "WARNING", "CAUTION", "DANGER", "ATTENTION", "IMPORTANT", "TIME", "DATE"}
 )
 """What stands before a colon in capitals and is nobody."""
+_NUMBERED: Final = re.compile(
+    r"(?!(?:PART|CHAPTER|SCENE|ACT|STEP|RULE|LEVEL|ROUND|DAY|LESSON|UNIT|EPISODE|SEASON|SECTION|QUESTION|VERSE|BOOK|PHASE)\b)"
+    r".*[^\W\d_] (?:#\d{1,2}|\d{1,2})"
+)
+"""MAN 2 is somebody, CHAPTER 2 is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +103,13 @@ def _decoded(text: str) -> str:
 def _marked(text: str) -> str:
     """The text without its markup, its sounds wrapped as asides."""
     text = _MARKUP.sub(_without_markup, text)
-    text = _decoded(text).replace("\\N", "\n").replace("\\h", " ")
+    text = _UNSEEN.sub("", _decoded(text)).replace("\\N", "\n").replace("\\h", " ")
     return _UNSAID.sub(lambda match: _aside(match[0]), text)
 
 
 def _without_markup(tag: re.Match[str]) -> str:
+    if tag["drawing"]:
+        return _aside("a drawing")
     if tag["ruby"]:
         return _aside(_RUBY + re.sub("<[^<>]*>", "", tag[0]))
     if tag["other"]:  # <laughs>: whoever wrote it meant it to be seen
@@ -137,7 +151,12 @@ def _is_name(name: str, known: Collection[str]) -> bool:
     if name.casefold() in known:
         return True
     shouted = name == name.upper() != name.lower() and name not in _NO_NAMES
-    return shouted and sum(map(str.isalpha, name)) >= 2 and len(name.split()) <= 4 and not name[-1].isdigit()
+    return (
+        shouted
+        and sum(map(str.isalpha, name)) >= 2
+        and len(name.split()) <= 4
+        and (not name[-1].isdigit() or bool(_NUMBERED.fullmatch(name)))
+    )
 
 
 def _part(speaker: str, lines: list[str]) -> Part:

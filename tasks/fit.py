@@ -85,16 +85,18 @@ def fit_cues(
     gaps: bool = False,
     sped: Mapping[int, float] = MappingProxyType({}),
     until_ms: int = 0,
+    speed: float = 1.0,
 ) -> Timeline:
     """The first sound of each cue on the sample where the cue starts, with no lead-in and no tail.
 
-    `sped` tells of segments whose clips were spoken faster than was asked for, how many times. The segments of one cue
+    `speed` is what was asked for: what has no speech would have been said at it. `sped` tells of segments whose clips
+    were spoken faster than that, how many times. The segments of one cue
     have one fit, each with its own rate; a cue without speech, silence where `gaps` allows it, has none. The recording
     ends with the last cue's window or speech, and not before `until_ms`. Raises RunFailed as `check_spoken`.
     """
     if not gaps:
         check_spoken(takes)
-    cues = list(_cues(segments, takes, rate, sped))
+    cues = list(_cues(segments, takes, rate, sped, speed))
     guard, free = samples(GUARD_MS, rate), 0
     places: dict[int, Placement] = {}
     fits: dict[int, Fit] = {}
@@ -129,22 +131,31 @@ def refused(takes: Sequence[Take], timeline: Timeline, policy: Policy) -> list[T
 def _too_long(fit: Fit, rate: int) -> str:
     heard = fit.need / fit.rate
     room = max(0.0, heard - fit.overrun)
-    return f"needs {heard / rate:.2f} s at {fit.rate:.2f} times the speed, and has {room / rate:.2f} s"
+    return (
+        f"needs {heard / rate:.2f} s at {fit.rate:.2f} times the speed, and has {room / rate:.2f} s: "
+        "shorten it, allow a higher --fastest, or take --fit shift"
+    )
 
 
-def _cues(segments: Sequence[Segment], takes: Sequence[Take], rate: int, sped: Mapping[int, float]) -> Iterator[_Cue]:
+def _cues(
+    segments: Sequence[Segment], takes: Sequence[Take], rate: int, sped: Mapping[int, float], speed: float
+) -> Iterator[_Cue]:
     """In the order of their starts; of those that start at the same time in the order of the file."""
     gains = gains_db(takes)
     said: dict[Window, list[int]] = {}
     for number, take in enumerate(takes):
         said.setdefault(_window(segments[take.chunk.segment]), []).append(number)
     for window in sorted(said, key=lambda window: window.start_ms):
-        pieces = tuple(_pieces([(number, takes[number]) for number in said[window]], rate, sped, gains))
+        pieces = tuple(_pieces([(number, takes[number]) for number in said[window]], rate, sped, gains, speed))
         yield _Cue(samples(window.start_ms, rate), samples(window.end_ms, rate), pieces)
 
 
 def _pieces(
-    takes: Iterable[tuple[int, Take]], rate: int, sped: Mapping[int, float], gains: Mapping[Voice | None, float]
+    takes: Iterable[tuple[int, Take]],
+    rate: int,
+    sped: Mapping[int, float],
+    gains: Mapping[Voice | None, float],
+    speed: float,
 ) -> Iterator[_Piece]:
     pause, before = 0, None
     for number, take in takes:
@@ -157,7 +168,8 @@ def _pieces(
             head = at_rate(max(0, clip.onset - clip.speech_start), clip.sample_rate, rate)
             yield _Piece(number, segment, faster, pause, length, min(head, length), gains[take.voice])
         else:
-            yield _Piece(number, segment, faster, pause, round(expected_s([take.chunk.text]) * rate), gap=True)
+            length = round(expected_s([take.chunk.text]) / speed * rate)
+            yield _Piece(number, segment, faster, pause, length, gap=True)
         pause, before = samples(PAUSES_MS[take.chunk.boundary], rate), segment
 
 

@@ -1,12 +1,13 @@
 """What takes too long for its window is said once more, faster: that sounds better than speech that is stretched."""
 
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from prefect.logging import get_run_logger
 
-from blocks.speech import BadVoice, Voice
+from blocks.speech import SpeechError, Voice
 from tasks.clips import Clip, Take
 from tasks.document import Chunk
 from tasks.speak import Speaker
@@ -17,7 +18,7 @@ STEPS = 20
 """Of speed, between normal and twice as fast: what a later run needs is then likely to stand on the shelf."""
 WORTH = 1.02
 """A voice that has to speed up by less is stretched: nobody hears that."""
-OVERSHOOT = 1.05
+OVERSHOOT = 1.02
 """How far beyond the highest rate a voice may come out that was asked to keep it."""
 
 
@@ -37,21 +38,22 @@ def hurries(takes: Sequence[Take], timeline: Timeline, fastest: float) -> dict[i
 async def faster_parts(
     takes: Sequence[Take], speakers: Mapping[Voice, Speaker], factors: Mapping[int, float]
 ) -> list[Part]:
-    """What is to be said faster, a part for each voice and speed; nothing of a voice that cannot."""
+    """What is to be said faster, once, a part for each voice and speed; nothing of a voice that cannot."""
     wanted: dict[tuple[Voice, float], list[Chunk]] = {}
     for take in takes:
         if take.voice and (factor := factors.get(take.chunk.segment)):
             wanted.setdefault((take.voice, factor), []).append(take.chunk)
-    parts = []
-    for (voice, factor), chunks in wanted.items():
-        speaker = speakers[voice]
-        try:
-            faster, _ = await speaker.callers.resolve(replace(voice, speed=voice.speed * factor))
-        except BadVoice as error:
-            get_run_logger().info("%d chunks are stretched instead of being said faster: %s", len(chunks), error)
-            continue
-        parts.append(Part(chunks, replace(speaker, voice=faster)))
-    return parts
+    found = await asyncio.gather(*(_faster(speakers[voice], voice, factor) for voice, factor in wanted))
+    return [Part(chunks, speaker) for chunks, speaker in zip(wanted.values(), found, strict=True) if speaker]
+
+
+async def _faster(speaker: Speaker, voice: Voice, factor: float) -> Speaker | None:
+    try:
+        faster, _ = await speaker.callers.resolve(replace(voice, speed=voice.speed * factor))
+    except SpeechError as error:
+        get_run_logger().info("What needs %.2f times the speed is stretched: %s", factor, error)
+        return None
+    return replace(speaker, voice=faster, once=True)
 
 
 def said_faster(takes: Sequence[Take], others: Sequence[Take], fastest: float) -> tuple[list[Take], dict[int, float]]:

@@ -34,6 +34,8 @@ class Unspoken(BaseModel):
     segment: int
     line: int
     text: str
+    error: str
+    """The name of the error's class."""
     reason: str
 
 
@@ -131,6 +133,7 @@ def recorded(
                 segment=take.chunk.segment,
                 line=document.segments[take.chunk.segment].line,
                 text=take.chunk.text,
+                error=take.outcome.error,
                 reason=take.outcome.reason,
             )
             for number, take in enumerate(takes)
@@ -154,9 +157,11 @@ class Incomplete(RunFailed):
 
     def __init__(self, recording: Recording) -> None:
         first = recording.failures[0]
+        fit = all(failure.error == "TooLong" for failure in recording.failures)
+        again = "nothing of it has to be spoken again" if fit else "run the same command again to try only these"
         super().__init__(
             f"{len(recording.failures)} of {recording.chunks} chunks failed, the first at line {first.line} "
-            f"({first.text[:40]!r}): {first.reason}. The rest is kept: run the same command again to try only these. "
+            f"({first.text[:40]!r}): {first.reason}. The rest is kept: {again}. "
             f"See {recording.report}"
         )
         self.recording = recording

@@ -75,6 +75,9 @@ async def remove(row: RunRow, *, keep_files: bool = False) -> Removed:
     if not keep_files:
         with suppress(OSError):  # it never was, or something else lies there
             (storage.home() / "outputs" / row.id).rmdir()
+        if not is_remote(row.where):
+            with suppress(OSError):  # the same, where clips were
+                (Path(row.where).parent / "clips").rmdir()
     async with asking() as client:
         run = UUID(row.id)
         freed += await _delete_results(client, run)

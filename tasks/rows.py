@@ -66,6 +66,8 @@ SPED = 1.001
 """A rate above it counts as sped up."""
 FALLBACK = "in another voice"
 """The flag of what a voice said that the run fell back on."""
+TRIMMED = "trimmed: the last {:.2f} s of it are cut off"
+"""The flag of a cue of which not all is heard."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -113,6 +115,7 @@ def _fit_columns(fit: Fit, rate: int) -> dict[str, float]:
         "rate_applied": round(fit.rate, 4),
         "start_error_ms": round(1000 * fit.late / rate, 3),
         "overrun_ms": round(1000 * fit.overrun / rate, 3),
+        "cut_s": round(fit.cut / rate, 6),
     }
 
 
@@ -146,7 +149,9 @@ def _chunk_row(
     row |= {**_cue_columns(segment.window), **times}
     if isinstance(take.outcome, Failure):
         return row | _failure_columns(take.outcome)
-    row |= _clip_columns(take.outcome, len(chunk.text), (FALLBACK,) if take.instead else ())
+    cut_s = times.get("cut_s", 0.0)
+    marks = [FALLBACK] * take.instead + [TRIMMED.format(cut_s)] * bool(cut_s)
+    row |= _clip_columns(take.outcome, len(chunk.text), marks)
     return row | _disposition(segment, times)
 
 
@@ -172,7 +177,7 @@ def _disposition(segment: Segment, times: Mapping[str, float]) -> dict[str, Any]
     return {"disposition": disposition, "reason": FLAG_SEPARATOR.join(filter(None, reasons)) or None}
 
 
-def _clip_columns(clip: Clip, characters: int, marks: tuple[str, ...]) -> dict[str, Any]:
+def _clip_columns(clip: Clip, characters: int, marks: Sequence[str]) -> dict[str, Any]:
     return {
         "status": "ok",
         "flags": FLAG_SEPARATOR.join((*clip.flags, *marks)),

@@ -24,7 +24,7 @@ from blocks.speech import (
     Voice,
 )
 from blocks.storage.threads import aside
-from tasks.attempts import Unit, after
+from tasks.attempts import ATTEMPTS, Unit, after
 from tasks.backlog import Backlog
 from tasks.claims import Claims
 from tasks.clips import Clip, Take
@@ -65,6 +65,8 @@ class Speaker:
     """Calls at one time that the run may hope for."""
     backlog: Backlog | None = None
     """What else is to be said, in the same go."""
+    once: bool = False
+    """Whether a text that fails is left at that, and nobody is waited for long: it has been said, in another way."""
 
 
 async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
@@ -107,7 +109,7 @@ async def _say(unit: Unit, speaker: Speaker) -> Take | Unit:
         clip = await come_home(_call(unit.chunk.text, lease, tag, speaker))
     except CallFailed as error:
         _check_alive(error, speaker)
-        outcome = after(unit, error)
+        outcome = after(unit, error, attempts=1 if speaker.once else ATTEMPTS)
         if isinstance(outcome, Unit):
             progress.retries += 1
             return outcome
@@ -123,7 +125,7 @@ async def _lease(unit: Unit, tag: str, speaker: Speaker) -> Lease | None:
     if isinstance(lease, Lease):
         speaker.progress.rest_until = 0.0
         return lease
-    if time.monotonic() + lease.seconds > speaker.deadline:
+    if time.monotonic() + lease.seconds > speaker.deadline or (speaker.once and lease.seconds > LONG_REST_S):
         raise RunFailed(
             f"{speaker.provider.name} could go on only in {timedelta(seconds=round(lease.seconds))}, which is past the "
             f"deadline ({lease.reason}). Run the same command again then: finished speech is kept"
@@ -184,9 +186,10 @@ def _check_alive(error: CallFailed, speaker: Speaker) -> None:
         return
     progress = speaker.progress
     progress.failing_since = progress.failing_since or time.monotonic()
-    if time.monotonic() - progress.failing_since > PATIENCE_S:
+    patience_s = LONG_REST_S if speaker.once else PATIENCE_S
+    if time.monotonic() - progress.failing_since > patience_s:
         raise RunFailed(
-            f"{speaker.provider.name} has given no good answer for {timedelta(seconds=PATIENCE_S)}: {error}. "
+            f"{speaker.provider.name} has given no good answer for {timedelta(seconds=patience_s)}: {error}. "
             "Run the same command again later: finished speech is kept"
         ) from error
 

@@ -16,6 +16,8 @@ from tasks.pace import expected_s
 
 _LONGEST: Final = 20_000
 """Characters: what goes on for longer is no cue, but what else stands in the file."""
+_SLIP_MS: Final = 600_000
+"""What is shown for longer was not meant so, and would make a recording of silence."""
 _AT_MOST_MS: Final = 5000
 """Where a cue's end is lost, unless its words take longer."""
 _NOTES: Final = re.compile(r"[♩♪♫♬🎵🎶🎼\ufe0f\s]+")
@@ -110,6 +112,9 @@ def _window(
         longest = start + max(_AT_MOST_MS, round(1000 * expected_s(part.text for part in parts)))
         end = min([longest, *starts[later : later + 1]])
         repairs += (f"it ended before it had started: it ends after {(end - start) / 1000:g} s",)
+    elif end - start > _SLIP_MS:
+        repairs += (f"it was shown for {(end - start) / 1000:g} s: it ends after {_SLIP_MS / 1000:g} s",)
+        end = start + _SLIP_MS
     return Window(start, end, index), repairs
 
 

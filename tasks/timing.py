@@ -130,4 +130,5 @@ def _cues(document: Document, takes: Sequence[Take], timing: Timing, sped: Mappi
         gaps=True,
         sped=sped,
         until_ms=until_ms,
+        speed=timing.speed,
     )

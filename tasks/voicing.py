@@ -104,9 +104,9 @@ async def _said(part: _Known, policy: Policy, patient: bool) -> list[Take]:
     speaker = part.speaker
     try:
         takes = await synthesise_chunks(part.chunks, part.found, speaker)
-        if any(isinstance(take.outcome, Failure) for take in takes):
+        if not speaker.once and any(isinstance(take.outcome, Failure) for take in takes):
             takes = await retry(sealed(takes), speaker.voice.language, speaker)
-        if doubtful(takes, policy):
+        if not speaker.once and doubtful(takes, policy):
             takes = await retake(sealed(takes), speaker, policy)
     except RunFailed as error:
         if not patient or isinstance(error, StorageFailed):

@@ -92,3 +92,29 @@ def test_no_letter_is_lost_but_in_markup(raw: str):
     if not set(raw) & set("<{&:\\\x01\x02"):
         told = "".join(part.text + part.unsaid for part in parts)
         assert sorted(filter(str.isalnum, told)) == sorted(filter(str.isalnum, raw))
+
+
+@pytest.mark.parametrize(
+    ("raw", "speaker", "said", "unsaid"),
+    [
+        ("NARRATOR [over TV]: The end.", "NARRATOR", "The end.", "[over TV]"),
+        ("[MAN]: Who goes there?", "", "Who goes there?", "[MAN]:"),
+        ("&lrm;ANNA: Hi.", "ANNA", "Hi.", ""),
+        ("\u200f- Yes.", "", "Yes.", ""),
+        ("MAN #1: Here.", "MAN #1", "Here.", ""),
+        ("MAN 2: Here.", "MAN 2", "Here.", ""),
+        ("CHAPTER 2: The sea.", "", "CHAPTER 2: The sea.", ""),
+        (r"{\p1}m 0 0 l 100 0 100 100{\p0}Look.", "", "Look.", "a drawing"),
+        (r"{\an7\p2}m 0 0 l 100 0", "", "", "a drawing"),
+        ("(DOOR SLAMS)", "", "", "(DOOR SLAMS)"),
+        ("- (GASPS) You!", "", "You!", "(GASPS)"),
+        ("The agency (NASA) said so.", "", "The agency (NASA) said so.", ""),
+        ("(he was right)", "", "(he was right)", ""),
+        ("# La la la #", "", "La la la", "# #"),
+        ("We are #1", "", "We are #1", ""),
+    ],
+)
+def test_what_the_hard_of_hearing_read(raw: str, speaker: str, said: str, unsaid: str) -> None:
+    """Sounds, drawings and the ways of a voice are seen and not heard; what only looks like them is heard."""
+    [part] = read_cue(raw)
+    assert (part.speaker, part.text, part.unsaid) == (speaker, said, unsaid)

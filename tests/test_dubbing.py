@@ -1,6 +1,7 @@
 """Subtitles through the whole flow: real speech, at the cue's own time, and an account of every cue."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,7 @@ async def test_what_is_too_long_is_stretched(tight: Path, tmp_path: Path) -> Non
     assert recording.synthesised == 4
     assert recording.cues
     assert recording.cues["trimmed"] == 1
+    assert "s of it are cut off" in table.loc[2, "flags"]
 
 
 async def test_what_must_fit_fails(tight: Path, tmp_path: Path) -> None:
@@ -202,7 +204,9 @@ async def test_what_must_fit_fails(tight: Path, tmp_path: Path) -> None:
     with pytest.raises(Incomplete) as failed:
         await narrate(str(tight), output=str(tmp_path / "out"), fit="fail")
     assert [failure.line for failure in failed.value.recording.failures] == [5]
-    assert "times the speed, and has" in str(failed.value.recording.failures[0].reason)
+    assert "times the speed, and has" in str(failed.value)
+    assert "--fit shift" in str(failed.value)
+    assert "same command again" not in str(failed.value)
     table = failed.value.recording.manifest
     assert list(table["disposition"]) == ["spoken", "refused", "spoken", "spoken"]
     again = await narrate(str(tight), output=str(tmp_path / "out"), fit="shift")
@@ -254,8 +258,24 @@ async def test_the_example(tmp_path: Path) -> None:
     assert list(table["disposition"]) == ["spoken", "spoken", "empty", "spoken", "spoken", "spoken", "spoken", "spoken"]
     assert list(table["source_index"]) == [1, 2, 3, 4, 5, 6, 7, 7]
     assert set(zip(table["speaker"].dropna(), table["voice"].dropna(), strict=True)) == {
-        ("KEEPER", "gmw/en"),
-        ("MATE", "gmw/en-US"),
+        ("KEEPER", "en"),
+        ("MATE", "en-us"),
     }
     assert recording.cues
     assert (recording.cues["cues"], recording.cues["sped_up"], recording.cues["shifted"]) == (7, 1, 0)
+
+
+@pytest.mark.parametrize("fault", ["silence", "internal"])
+async def test_a_voice_that_fails_to_hurry(fault: str, tight: Path, tmp_path: Path, emulator: Emulator) -> None:
+    """It is asked once more for a line that is too long, and no line is cut up for it: the first take is stretched."""
+    emulator.script("piper", {"fault": fault, "contains": "very long", "every": 2})
+    recording = await narrate(
+        str(tight), output=str(tmp_path / "out"), format="wav", provider="piper", server=emulator.server("piper")
+    )
+    calls = Counter(entry["text"] for entry in emulator.ledger("piper"))
+    long = next(text for text in calls if "very long" in text)
+    assert set(calls) == set(spoken(recording)["text"])
+    assert calls[long] == 2
+    assert recording.failures == ()
+    row = spoken(recording).set_index("text").loc[long]
+    assert (row["speed"], row["rate_applied"]) == (1.0, pytest.approx(1.35))

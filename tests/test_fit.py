@@ -325,7 +325,8 @@ def test_refused() -> None:
     segments, takes = cues((0, 1000, 3000), (1050, 3000, 1500), (3050, 4000, 500))
     timeline = fit_cues(segments, takes, RATE, policy="fail")
     failed, *others = refused(takes, timeline, "fail")
-    assert failed.outcome == Failure("TooLong", "needs 2.22 s at 1.35 times the speed, and has 1.00 s", 1)
+    remedy = "shorten it, allow a higher --fastest, or take --fit shift"
+    assert failed.outcome == Failure("TooLong", f"needs 2.22 s at 1.35 times the speed, and has 1.00 s: {remedy}", 1)
     assert others == takes[1:]
     assert refused(takes, fit_cues(segments, takes, RATE), "shift") == takes
 
