@@ -1,6 +1,5 @@
 """The clips of a document become one recording: master, gain and encoding, proof, and only then its name."""
 
-import asyncio
 import contextlib
 import glob
 import hashlib
@@ -9,7 +8,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -23,6 +21,7 @@ from tasks.ffmpeg import FULL, DiskFull
 from tasks.heard import read_file
 from tasks.master import write_master
 from tasks.owner import sign, sweep
+from tasks.stopping import in_thread
 from tasks.survey import Survey, survey
 from tasks.timeline import Timeline
 
@@ -187,12 +186,8 @@ async def merge(
 
     Wrap takes and timeline in Prefect's `opaque`: it would walk through 10,000 of them for more than two seconds.
     """
-    stop = Event()
-    made = partial(merge_clips, takes, timeline, target, labels=labels, target_lufs=target_lufs, read=read, stop=stop)
-    work = asyncio.create_task(asyncio.to_thread(made))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.gather(work, return_exceptions=True)
-        raise
+
+    def made(stop: Event) -> Sound:
+        return merge_clips(takes, timeline, target, labels=labels, target_lufs=target_lufs, read=read, stop=stop)
+
+    return await in_thread(made)

@@ -1,6 +1,5 @@
 """One WAV file for each cue or paragraph, in the order of the source: just what the recording has of it."""
 
-import asyncio
 import io
 import json
 import math
@@ -8,7 +7,6 @@ import re
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -23,6 +21,7 @@ from tasks.clips import Clip, Take
 from tasks.document import Document, Omission, Segment
 from tasks.encode import TRUE_PEAK_DBFS
 from tasks.heard import heard, read_file
+from tasks.stopping import in_thread
 from tasks.stretch import Samples
 from tasks.timeline import Timeline, check_spoken, samples
 
@@ -167,12 +166,8 @@ async def split(
     read: Callable[[Clip], bytes] = read_file,
 ) -> list[Path]:
     """`write_clips` in a thread, which ends soon when it is cancelled. Wrap the arguments as those of `merge`."""
-    stop = Event()
-    made = partial(write_clips, document, takes, timeline, folder, gain_db=gain_db, read=read, stop=stop)
-    work = asyncio.create_task(asyncio.to_thread(made))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.gather(work, return_exceptions=True)
-        raise
+
+    def made(stop: Event) -> list[Path]:
+        return write_clips(document, takes, timeline, folder, gain_db=gain_db, read=read, stop=stop)
+
+    return await in_thread(made)

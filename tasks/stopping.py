@@ -103,3 +103,15 @@ async def come_home(work: Coroutine[Any, Any, T]) -> T:
         under_way.cancel()
         await asyncio.gather(under_way, return_exceptions=True)
         raise
+
+
+async def in_thread(work: Callable[[threading.Event], T]) -> T:
+    """The result of what runs in a thread; cancelled, it sets the event and waits for the end of the work."""
+    stop = threading.Event()
+    running = asyncio.create_task(asyncio.to_thread(work, stop))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.gather(running, return_exceptions=True)
+        raise
