@@ -29,12 +29,11 @@ async def answering(
     """A port on loopback that answers whatever comes with these bytes."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
+        with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError), contextlib.closing(writer):
             if not hangs_up:
                 await asyncio.wait_for(reader.read(1), 5)
             writer.write(reply)
             await writer.drain()
-            writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=secured)
     loop = asyncio.get_running_loop()

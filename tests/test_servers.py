@@ -104,7 +104,12 @@ async def test_a_server_that_hangs_at_the_start(
 ) -> None:
     """It is waited for no longer than a moment after the others."""
     monkeypatch.setattr(servers, "GRACE_S", 0.2)
-    silent = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until nobody waits for the answer any more
+        writer.close()
+
+    silent = await asyncio.start_server(listen, "127.0.0.1", 0)
     opened.callback(silent.close)
     hung = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
     there = await pool(opened, "f5", [hung, emulator.server("f5")])

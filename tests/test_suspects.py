@@ -25,7 +25,7 @@ RATE = 16_000
 
 def clip_of(text: str, pace: float = 13.0, pitch: float = 120.0) -> Clip:
     samples = round(spoken_length(text) / pace * RATE)
-    return Clip("", "", 0, RATE, samples, 0, samples, -3.0, -20.0, pitch)
+    return Clip("", "", 0, RATE, samples, 0, samples, -3.0, -20.0, pitch_hz=pitch)
 
 
 def takes_of(count: int = 20) -> list[Take]:

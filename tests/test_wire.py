@@ -27,6 +27,7 @@ from blocks.speech import (
     CallFailed,
     Limits,
     NotSpeech,
+    ProviderFailed,
     SpeechError,
     Unanswered,
     Unreachable,
@@ -143,7 +144,6 @@ def test_chunks_around_the_sound_are_no_sound():
     [
         b"",
         b"{}",
-        b"<html>",
         b"RIFF",
         wav(b""),
         wav(pcm(0.1))[:-100],
@@ -156,6 +156,12 @@ def test_what_is_no_whole_sound_is_refused(body):
     with pytest.raises(NotSpeech) as refusal:
         audio(body)
     assert refusal.value.billed is Billed.YES
+
+
+def test_a_page_is_the_fault_of_who_sends_it():
+    """No text brings markup in place of sound: the server is broken, and another one may say the same text."""
+    with pytest.raises(ProviderFailed, match="markup"):
+        audio(b"<html>")
 
 
 def test_headerless_pcm_becomes_a_file():
@@ -180,7 +186,7 @@ def test_any_bytes_are_a_sound_or_a_refusal(body):
     for start in (b"", wav(b"")[:40], wav(pcm(0.01))[:44]):
         try:
             assert audio(start + body).data
-        except NotSpeech as refusal:
+        except (NotSpeech, ProviderFailed) as refusal:
             assert "\n" not in str(refusal)  # noqa: PT017 - either outcome is right
 
 
