@@ -49,6 +49,7 @@ def wait_for_calls(servers: list[Emulator], count: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.timeout(600)  # three whole commands
 def test_a_film_stopped_twice_is_finished(prefect_server: str, servers: list[Emulator], tmp_path: Path) -> None:
     """Ctrl-C repeats no call; `kill -9` at most the one that each server had; every cue is on time, with its clip."""
     source = film(tmp_path / "film.srt")
