@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from blocks.speech import Usage, Voice
 
+LONGEST, EDGES_S = 2.0, 1.0
+"""Speech takes at most so many times as long as its text lets expect, and so much more for its silent edges."""
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -26,9 +29,18 @@ class Price:
     dated: str = ""
     source: str = ""
 
+    @property
+    def listed(self) -> str:
+        """Source and date."""
+        return f"{self.source} {self.dated}".strip()
+
     def estimate(self, text: str, speech_s: float) -> Usage:
         """At most, for a call of which the provider tells nothing."""
         return Usage(math.ceil(len(text) * self.per_character), math.ceil(speech_s * self.per_s[1]))
+
+    def most_usd(self, text: str, speech_s: float) -> float:
+        """What a call may come to: a text may take longer to say than is expected of it."""
+        return self.usd(self.estimate(text, LONGEST * speech_s + EDGES_S))
 
     def usd(self, usage: Usage) -> float:
         """At the dearest published plan."""

@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,11 +48,11 @@ def narrate_all(sources: Sequence[str], options: dict[str, Any]) -> Iterator[Ans
         server.wait_until_healthy()
     asyncio.run(keep_results_with(options["shelf"]))
     # A run may be resumed from another folder.
-    kept = {name: _absolute(options[name]) for name in ("output", "shelf")}
-    kept |= {name: _absolute(options[name]) for name in ("voice", "speakers") if _is_file(options[name])}
+    kept = {name: absolute(options[name]) for name in ("output", "shelf")}
+    kept |= {name: absolute(options[name]) for name in ("voice", "speakers") if is_file(options[name])}
     for source in sources:
         try:
-            recording = _run_flow(_absolute(source), options | kept)
+            recording = _run_flow(absolute(source), options | kept)
         except Incomplete as error:
             yield answer_of(error.recording, str(error))
         except SpeechError as error:
@@ -64,39 +63,28 @@ def narrate_all(sources: Sequence[str], options: dict[str, Any]) -> Iterator[Ans
             yield answer_of(recording)
 
 
-def _is_file(words: str) -> bool:
+def is_file(words: str) -> bool:
     """Of a voice or of speakers: whether they are in a file, and not just named."""
     return Path(words).suffix.lower() in {".wav", ".mp3", ".flac", ".json", ".toml"} and not storage.is_remote(words)
 
 
-def _absolute(place: str) -> str:
+def absolute(place: str) -> str:
     return str(Path(place).expanduser().absolute()) if place and not storage.is_remote(place) else place
 
 
 def preview_all(sources: Sequence[str], options: dict[str, Any]) -> Iterator[Answer]:
     """Tell what speaking the sources would take, and call nobody. Raises BadInput."""
+    from tasks.estimate import as_json, describe, summed_up
+
     refuse_equal_names(sources, clips=options["clips"])
     if _asks_prefect(options, *sources, options["shelf"]):
         reach_prefect()
     for source in sources:
         seen = _preview(source, options, with_shelf=not options["fresh"])
-        facts = {
-            "source": source,
-            "voice": seen.voice.name,
-            "language": seen.voice.language,
-            "chunks": seen.chunks,
-            "characters": seen.characters,
-            "calls": seen.calls,
-            "expected_minutes": round(seen.expected_s / 60, 1),
-            "cost_usd": seen.cost_usd and [round(bound, 4) for bound in seen.cost_usd],
-            "omissions": len(seen.document.omissions),
-        }
-        duration = timedelta(seconds=round(seen.expected_s))
-        line = (
-            f"{source}: {seen.chunks} chunks, {seen.characters:,} characters, about {duration} of speech "
-            f"by {seen.voice.name}; {seen.calls} calls to make{_expected_cost(seen.cost_usd)}"
-        )
-        yield Answer((line,), facts)
+        facts = {"source": source, "voice": seen.voice.name, "language": seen.voice.language}
+        facts |= as_json(seen.estimate) | {"omissions": len(seen.document.omissions)}
+        lines = (summed_up(seen.estimate, by=seen.voice.name), *describe(seen.estimate))
+        yield Answer((f"{source}: {lines[0]}", *lines[1:]), facts)
 
 
 def voices_of(name: str, server: str) -> "tuple[Sequence[Offer], Provider]":
@@ -117,12 +105,12 @@ def _asks_prefect(options: dict[str, Any], *places: str) -> bool:
 
     if any(map(storage.is_remote, (*places, options["speakers"]))):
         return True
-    run = _role(options)
+    run = role_told(options)
     cast = asyncio.run(read_cast(options["speakers"], run))
     return any(asks_blocks(role.voice.provider, role.server) for role in (run, *cast.values()))
 
 
-def _role(options: dict[str, Any]) -> "Role":
+def role_told(options: dict[str, Any]) -> "Role":
     from tasks.casting import Role
 
     words = ("provider", "voice", "language", "model", "speed", "style")
@@ -192,7 +180,7 @@ def _preview(source: str, options: dict[str, Any], *, with_shelf: bool = False) 
     from tasks.studio import Company
     from tasks.timing import Timing
 
-    run = _role(options)
+    run = role_told(options)
     ways = ("timing", "fit", "fastest", "squeeze", "overlaps", "allow_gaps", "speed")
     timing = Timing(*(options[way] for way in ways))
     timing.check()
@@ -211,12 +199,8 @@ def _preview(source: str, options: dict[str, Any], *, with_shelf: bool = False) 
                 shelf=place,
                 storage=await source_storage(source),
                 strict=options["strict"],
+                workers=options["workers"],
+                budget_usd=options["budget"],
             )
 
     return asyncio.run(look())
-
-
-def _expected_cost(usd: tuple[float, float] | None) -> str:
-    if usd is None:
-        return ", at a price that is not known here"
-    return f", for {usd[0]:.2f} to {usd[1]:.2f} USD at list prices" if usd[1] else ""

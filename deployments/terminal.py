@@ -14,6 +14,7 @@ from deployments.answers import DONE, FAILED, INTERRUPTED, WRONG, complain, tell
 from deployments.keys_terminal import keys
 from deployments.runs_terminal import runs
 from deployments.shelf_terminal import shelf as shelf_commands
+from deployments.wordlist_terminal import wordlist
 
 app = App(
     name="speech",
@@ -24,6 +25,7 @@ app = App(
 app.command(keys)
 app.command(runs)
 app.command(shelf_commands)
+app.command(wordlist)
 
 
 @app.command
@@ -42,6 +44,7 @@ def narrate(
     workers: int = 0,
     plan: str = "",
     deadline: str = "",
+    budget: float = 0.0,
     fallback: str = "",
     suspects: Literal["keep", "fail"] = "keep",
     allow_gaps: bool = False,
@@ -92,6 +95,8 @@ def narrate(
     deadline
         How long after its start the run may wait for keys that are at their limits, such as 90m or 12h; empty
         waits as long as it takes.
+    budget
+        What the run may spend, in USD at list prices: it stops before the call that might go beyond. 0 is no bound.
     fallback
         Voices to go on with, in order, where the first will not speak a paragraph; each is written as
         provider:voice@model=server, where all but the provider may be left out, and they are parted by commas.
@@ -147,6 +152,7 @@ def narrate(
         "workers": workers,
         "plan": plan,
         "deadline": deadline,
+        "budget": budget,
         "fallback": fallback,
         "suspects": suspects,
         "allow_gaps": allow_gaps,

@@ -5,7 +5,6 @@ source ─parse→ Document ─chunk→ Chunks ─synthesise→ ─retry→ ─r
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -21,11 +20,9 @@ from tasks import studio
 from tasks.artifacts import publish_units
 from tasks.casting import Role, cast_parts, read_cast
 from tasks.chunk import conserve
-from tasks.clips import Take
-from tasks.document import Document
 from tasks.durations import seconds
 from tasks.encode import Labels
-from tasks.fallback import said_instead, spares, unsaid
+from tasks.fallback import spares
 from tasks.futures import sealed
 from tasks.ledger import Ledger
 from tasks.manifest import Run, manifest
@@ -36,15 +33,14 @@ from tasks.progress import WATCHED, Progress
 from tasks.recording import Incomplete, Recording, recorded
 from tasks.segment_clips import split
 from tasks.source import name_of
-from tasks.speak import Speaker
 from tasks.spend import Spend
 from tasks.timeline import chapters
 from tasks.timing import Timing, in_time
-from tasks.voicing import Part, voiced
+from tasks.voicing import said_by_others, voiced
 
 SETTINGS = (
-    *("format", "loudness", "workers", "plan", "deadline", "fallback", "suspects", "allow_gaps", "timing", "fit"),
-    *("fastest", "squeeze", "overlaps", "strict", "speakers", "clips", "shelf", "fresh"),
+    *("format", "loudness", "workers", "plan", "deadline", "budget", "fallback", "suspects", "allow_gaps", "timing"),
+    *("fit", "fastest", "squeeze", "overlaps", "strict", "speakers", "clips", "shelf", "fresh"),
 )
 """The parameters that the manifest tells besides the source and the voice."""
 
@@ -69,6 +65,7 @@ async def narrate(
     workers: int = 0,
     plan: str = "",
     deadline: str = "",
+    budget: float = 0.0,
     fallback: str = "",
     suspects: Literal["keep", "fail"] = "keep",
     allow_gaps: bool = False,
@@ -102,6 +99,8 @@ async def narrate(
         plan: The plan of the accounts whose keys come from the environment; empty takes the provider's default.
         deadline: How long after its start the run may wait for keys that are at their limits, such as 90m or 12h; empty
             waits as long as it takes.
+        budget: What the run may spend, in USD at list prices: it stops before the call that might go beyond. 0 is no
+            bound.
         fallback: Voices to go on with, in order, where the first will not speak a paragraph; each is written as
             provider:voice@model=server, where all but the provider may be left out, and they are parted by commas.
         suspects: What becomes of a clip that stands out from its voice twice: keep it, flagged, or fail.
@@ -131,7 +130,7 @@ async def narrate(
     timed = Timing(timing, fit, fastest, squeeze, overlaps, allow_gaps, speed)
     timed.check()
     until = started + seconds(deadline)
-    ledger = Ledger(home() / "ledger" / f"{flow_run.id}.jsonl")
+    ledger = Ledger(home() / "ledger" / f"{flow_run.id}.jsonl", budget)
     out = output_of(source, output, format, await storage_for(output), str(flow_run.id), clips=clips)
     await aside(out.check, source)
 
@@ -154,7 +153,7 @@ async def narrate(
         get_run_logger().info("%d segments, spoken by %s", len(document.segments), speaker.voice)
         progress.stage = "speaking"
         say = partial(voiced, store=room.store, workers=workers, policy=suspects)
-        takes = await _said_by_others(document, await say(parts, patient=bool(others)), others, say)
+        takes = await said_by_others(document, await say(parts, patient=bool(others)), others, say)
         takes, timeline = await in_time(document, takes, timed, parts, say)
         conserve(document, [take.chunk for take in takes])
         progress.stage = "merging"
@@ -193,15 +192,3 @@ def _check_options(loudness: float, workers: int) -> None:
         raise BadInput(f"a loudness of {loudness} LUFS is not to be had: name one from -50 to -5; -16 is usual")
     if workers < 0:
         raise BadInput(f"{workers} workers cannot speak: name how many calls may run at one time, or 0 for the plan's")
-
-
-async def _said_by_others(
-    document: Document, takes: list[Take], others: Sequence[Speaker], say: Callable[..., Awaitable[list[Take]]]
-) -> list[Take]:
-    """The takes with each paragraph that is not whole said by the first of the others that says it whole."""
-    for other in others:
-        if left := unsaid(document, takes, other.provider.limits, other.voice.language):
-            get_run_logger().warning("%d chunks are said by another voice: %s", len(left), other.voice)
-            other.progress.begin_anew()
-            takes = said_instead(takes, await say([Part(left, other)], patient=True), other.voice)
-    return takes

@@ -42,7 +42,7 @@ def cast_of(told: str, run: Role) -> dict[str, Role]:
         name, equals, spec = (part.strip() for part in entry.partition("="))
         if not (name and equals and spec):
             raise BadInput(f"speakers: {entry!r} tells no speaker's voice: {_FORM}")
-        _add(cast, name, _role(spec, run), "speakers")
+        _add(cast, name, role_of(spec, run), "speakers")
     return cast
 
 
@@ -59,7 +59,7 @@ def cast_in(data: bytes, place: str, run: Role) -> dict[str, Role]:
     for name, spec in pairs.items():
         if not (isinstance(spec, str | dict) and name.strip() and spec):
             raise BadInput(f"{place}: {name!r} needs a voice: a name, or a table of {', '.join(_FIELDS)}")
-        role = _role(spec, run) if isinstance(spec, str) else _from_table(spec, f"{place}: {name!r}", run)
+        role = role_of(spec, run) if isinstance(spec, str) else _from_table(spec, f"{place}: {name!r}", run)
         _add(cast, name, role, place)
     return cast
 
@@ -113,7 +113,7 @@ async def cast_parts(
     return parts
 
 
-def _role(spec: str, run: Role) -> Role:
+def role_of(spec: str, run: Role) -> Role:
     """A voice's name, which may have a colon in it, is that of the run's provider unless a provider stands before."""
     if spec.partition(":")[0].partition("@")[0].partition("=")[0] in PROVIDERS:
         return Role(*wanted_voice(spec, run.voice))

@@ -1,5 +1,7 @@
 """The ledger: a row for each call before it is made, and what became of it, so that no money is spent in silence.
 
+Nor any beyond the run's budget: the row sets aside what its call may come to.
+
 A file of JSON lines for each run, under `SPEECH_HOME/ledger`. A call's first line says `sent`; its last says `ok`,
 `failed` or `unknown`. A call whose last line is `sent` was under way when the process was killed: unknown, too.
 """
@@ -19,6 +21,7 @@ from uuid import uuid4
 
 from blocks.prices import Price, price_of
 from blocks.speech import Audio, BadInput, Billed, CallFailed, RunFailed, Usage, Voice
+from tasks.budget import BudgetSpent, check_budget, check_priced
 from tasks.pace import expected_s
 
 
@@ -49,15 +52,23 @@ class Entry:
     told: bool = False
     """By the provider; else estimated."""
     cost_usd: float | None = None
-    """None where no price is known."""
+    """None where no price is known. Of a call that nobody has answered, the most that it may come to."""
+
+    @property
+    def committed_usd(self) -> float:
+        """What is spent on it, or may be."""
+        return 0.0 if self.billed is Billed.NO else self.cost_usd or 0.0
 
 
 class Ledger:
     """The calls of one run, those before it was retried too. Opened and settled from one event loop only."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, budget_usd: float = 0.0) -> None:
+        """The run may spend so much; 0 is no bound. Raises BadInput for what is no sum."""
+        check_budget(budget_usd)
+        self.path, self.budget_usd = path, budget_usd
         self.entries = _earlier(path)
+        self._committed_usd = sum(entry.committed_usd for entry in self.entries)
         self._process = uuid4().hex[:8]
         self._said = {entry.text for entry in self.entries if entry.status == "ok"}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +79,10 @@ class Ledger:
 
     @contextmanager
     def call(self, text: str, voice: Voice, key: str = "") -> Iterator["Call"]:
-        """Holds while a call is made and proved: `ok` if the body ends well, and never left open."""
+        """Holds while a call is made and proved: `ok` if the body ends well, and never left open.
+
+        Raises BudgetSpent where it might cost more than is left; what it may come to is set aside until it has ended.
+        """
         entry = Entry(
             id=f"{self._process}-{len(self.entries) + 1}",
             text=hashlib.sha256(text.encode()).hexdigest(),
@@ -79,9 +93,12 @@ class Ledger:
             key=key,
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        self.entries.append(entry)
         call = Call(entry, text, voice)
+        entry.cost_usd = self._affordable(call.most_usd, voice)
         self._write(entry)
+        self.entries.append(entry)
+        most_usd = entry.committed_usd
+        self._committed_usd += most_usd
         try:
             yield call
             call.settle("ok", Billed.YES)
@@ -95,7 +112,20 @@ class Ledger:
         finally:
             if entry.status == "sent":  # cancelled, or the disk is full
                 call.abandoned()
+            self._committed_usd += entry.committed_usd - most_usd
             self._write(entry)
+
+    def check_priced(self, voice: Voice) -> None:
+        """Raises BadInput where there is a budget, and nobody could say what this voice takes of it."""
+        check_priced(voice, self.budget_usd)
+
+    def _affordable(self, most_usd: float | None, voice: Voice) -> float | None:
+        """What the call may come to. Raises BudgetSpent; what costs nothing meets no budget."""
+        self.check_priced(voice)
+        if self.budget_usd and most_usd and round(self._committed_usd + most_usd, 8) > self.budget_usd:
+            billed_usd = sum(entry.committed_usd for entry in self.entries if entry.billed is Billed.YES)
+            raise BudgetSpent(self.budget_usd, billed_usd, self._committed_usd - billed_usd, most_usd)
+        return most_usd
 
     def _write(self, entry: Entry) -> None:
         """One line in one write: lines of two processes cannot mix. Raises RunFailed where it cannot be written."""
@@ -119,7 +149,8 @@ class Call:
     """One call under way."""
 
     def __init__(self, entry: Entry, text: str, voice: Voice) -> None:
-        self._entry, self._text, self._voice = entry, text, voice
+        self._entry, self._text = entry, text
+        self._expected_s = expected_s([text]) / voice.speed
         self._price: Price | None = price_of(voice)
         self._began = time.monotonic()
         self._audio: Audio | None = None
@@ -127,6 +158,11 @@ class Call:
     @property
     def latency_s(self) -> float:
         return self._entry.latency_s
+
+    @property
+    def most_usd(self) -> float | None:
+        """What it may come to; None where no price is known."""
+        return round(self._price.most_usd(self._text, self._expected_s), 8) if self._price else None
 
     def answered(self, audio: Audio) -> None:
         """The answer is here, and so is its bill, whatever the answer is worth."""
@@ -166,10 +202,11 @@ class Call:
             self._price.unit,
             told is not None,
         )
-        entry.cost_usd = round(self._price.usd(spent), 8)
+        if told or billed is Billed.YES:  # else it may still come to the most
+            entry.cost_usd = round(self._price.usd(spent), 8)
 
     def _estimate(self, price: Price) -> Usage:
-        return price.estimate(self._text, expected_s([self._text]) / self._voice.speed)
+        return price.estimate(self._text, self._expected_s)
 
 
 def _earlier(path: Path) -> list[Entry]:

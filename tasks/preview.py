@@ -1,32 +1,20 @@
 """What a run would do, found out without a call: for `--dry-run`, and to refuse bad input before anything starts."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from blocks.callers import Callers
-from blocks.prices import price_of
 from blocks.speech import Provider, Voice
 from blocks.storage import Storage
+from tasks.budget import check_budget, check_priced
 from tasks.casting import Role, of_segments, roles
 from tasks.chunk import chunk_document
-from tasks.document import Chunk, Document
-from tasks.pace import expected_s
+from tasks.document import Document
+from tasks.estimate import Asked, Estimate, estimate
 from tasks.parse import read_document
-from tasks.retry import find_known
 from tasks.script import check_script
 from tasks.shelf import Shelf
 from tasks.timing import Timing
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one voice would say; see `Preview`."""
-
-    chunks: int
-    characters: int
-    calls: int
-    expected_s: float
-    cost_usd: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +22,7 @@ class Preview:
     document: Document
     voice: Voice
     """The run's: others speak for those whom the cast names."""
-    chunks: int
-    characters: int
-    calls: int
-    """Distinct chunks that are not on the shelf. Cues that turn out too long may take one more each."""
-    expected_s: float
-    """Of speech, estimated."""
-    cost_usd: tuple[float, float] | None
-    """What the calls cost, at least and at most, when all go well; None where no price is known."""
+    estimate: Estimate
 
 
 async def preview(
@@ -54,39 +35,26 @@ async def preview(
     shelf: Shelf | None = None,
     storage: Storage | None = None,
     strict: bool = False,
+    workers: int = 0,
+    budget_usd: float = 0.0,
 ) -> Preview:
     """Read, check and cut a source as a run would; without a shelf all is to be spoken. Raises BadInput."""
+    check_budget(budget_usd)
     voice = (await engage(run.voice, run.server))[0]
     document = read_document(source, storage, frozenset(cast))
     timing.check_cues(document, strict=strict)
     parts = []
     for role, segments in roles(document, cast, run).items():
-        theirs, provider, _ = await engage(role.voice, role.server)
+        theirs, provider, callers = await engage(role.voice, role.server)
+        check_priced(theirs, budget_usd)
         check_script(of_segments(document, segments), theirs.language)
         chunks = chunk_document(document, provider.limits, theirs.language)
-        parts.append(_part([chunk for chunk in chunks if chunk.segment in segments], theirs, shelf))
-    costs = [part.cost_usd for part in parts if part.cost_usd]
-    return Preview(
-        document=document,
-        voice=voice,
-        chunks=sum(part.chunks for part in parts),
-        characters=sum(part.characters for part in parts),
-        calls=sum(part.calls for part in parts),
-        expected_s=round(sum(part.expected_s for part in parts), 1),
-        cost_usd=(sum(least for least, _ in costs), sum(most for _, most in costs))
-        if len(costs) == len(parts)
-        else None,
-    )
+        own = [chunk for chunk in chunks if chunk.segment in segments]
+        parts.append(Asked(own, theirs, provider.call_s, await at_one_time(callers, workers)))
+    return Preview(document, voice, estimate(parts, shelf))
 
 
-def _part(chunks: Sequence[Chunk], voice: Voice, shelf: Shelf | None) -> _Part:
-    said, found = find_known(chunks, voice, shelf) if shelf else (chunks, {})
-    missing = {chunk.text for chunk in said} - found.keys()
-    price = price_of(voice)
-    return _Part(
-        chunks=len(chunks),
-        characters=sum(len(chunk.text) for chunk in chunks),
-        calls=len(missing),
-        expected_s=expected_s(chunk.text for chunk in chunks) / voice.speed,
-        cost_usd=price.range_usd(sum(map(len, missing)), expected_s(missing) / voice.speed) if price else None,
-    )
+async def at_one_time(callers: Callers, workers: int) -> int:
+    """Calls of one provider that a run makes at one time, if no other run wants any; 0 workers take all there are."""
+    slots = sum((await callers.slots()).values())
+    return min(slots, workers) if workers else slots

@@ -62,6 +62,7 @@ class Studio:
     async def speaker(self, wanted: Voice, server: str = "") -> Speaker:
         """Somebody who speaks in this voice. Raises BadInput where it is not to be had."""
         voice, provider, callers = await self.company.engage(wanted, server)
+        self.ledger.check_priced(voice)
         return Speaker(
             provider, voice, callers, self.shelf, self.claims, self.progress, self.ledger, self.fresh, self.deadline
         )

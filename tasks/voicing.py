@@ -1,17 +1,19 @@
 """Parts become takes: what each voice says is looked up or spoken in lanes, and said again where it must be."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+
+from prefect.logging import get_run_logger
 
 from blocks.key_health import Store
 from blocks.speech import RunFailed, SpeechError
 from blocks.storage import StorageFailed
 from blocks.storage.threads import aside
 from tasks.clips import Clip, Failure, Take
-from tasks.document import Chunk
-from tasks.fallback import takes_left
+from tasks.document import Chunk, Document
+from tasks.fallback import said_instead, takes_left, unsaid
 from tasks.futures import sealed
 from tasks.health import publish_keys
 from tasks.lanes import lines_of, open_lanes
@@ -113,3 +115,15 @@ async def _said(part: _Known, policy: Policy, patient: bool) -> list[Take]:
             raise
         takes = await aside(takes_left, part.chunks, speaker, error)
     return [replace(take, voice=speaker.voice) for take in takes]
+
+
+async def said_by_others(
+    document: Document, takes: list[Take], others: Sequence[Speaker], say: Callable[..., Awaitable[list[Take]]]
+) -> list[Take]:
+    """The takes with each paragraph that is not whole said by the first of the others that says it whole."""
+    for other in others:
+        if left := unsaid(document, takes, other.provider.limits, other.voice.language):
+            get_run_logger().warning("%d chunks are said by another voice: %s", len(left), other.voice)
+            other.progress.begin_anew()
+            takes = said_instead(takes, await say([Part(left, other)], patient=True), other.voice)
+    return takes

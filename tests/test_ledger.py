@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,50 @@ def test_an_answer_that_is_no_speech_was_billed(ledger: Ledger) -> None:
     assert list(costs_usd(ledger.entries).values()) == [pytest.approx(2 * price)]
 
 
+def test_only_one_answer_for_a_text_is_of_use(ledger: Ledger) -> None:
+    """A second take is paid for whichever of the two is kept, and so is what was no speech: all but one answer of each
+    voice is wasted. Two voices that say the same text are both of use.
+    """
+    other = replace(CARTESIA, name="brooke")
+    fail(ledger, NotSpeech("a third of the speech"), audio=answer())
+    for voice in (CARTESIA, CARTESIA, other):
+        with ledger.call(TEXT, voice) as call:
+            call.answered(answer())
+    fail(ledger, ProviderFailed("busy"))
+    spend, price = Spend.of(ledger.entries, CARTESIA), len(TEXT) * 50 / 1e6
+    assert spend.cost_usd == pytest.approx(4 * price)
+    assert spend.wasted_usd == pytest.approx(2 * price)
+    assert (spend.by_provider, spend.calls) == ((), 5)
+
+
+def test_each_provider_has_its_share(ledger: Ledger) -> None:
+    """Where several speak, the summary tells for each model what it cost, by its own price; they add up."""
+    for voice in (CARTESIA, GEMINI, GEMINI, Voice("espeak", "en-us", "en-US")):
+        with ledger.call(TEXT, voice) as call:
+            call.answered(answer(Usage(10, 100) if voice is GEMINI else None))
+    fail(ledger, Unanswered("cut", billed=Billed.UNKNOWN))
+    spend = Spend.of(ledger.entries, CARTESIA)
+    assert [(share.provider, share.model, share.calls, share.unit) for share in spend.by_provider] == [
+        ("cartesia", CARTESIA.model, 2, "credit"),
+        ("gemini", GEMINI.model, 2, "token"),
+        ("espeak", "", 1, "character"),
+    ]
+    for name in ("calls", "units", "cost_usd", "wasted_usd", "unknown_usd"):
+        assert sum(getattr(share, name) for share in spend.by_provider) == pytest.approx(getattr(spend, name)), name
+    assert spend.by_provider[1].wasted_usd == pytest.approx((spend.by_provider[1].cost_usd or 0) / 2)
+    assert "LiteLLM" in spend.by_provider[1].prices
+
+
+def test_a_share_of_an_unknown_price_is_unknown(ledger: Ledger) -> None:
+    """Somebody's own server beside a voice with a price: the one share has a sum, the other and the whole have none."""
+    for voice in (CARTESIA, OWN):
+        with ledger.call(TEXT, voice) as call:
+            call.answered(answer())
+    spend = Spend.of(ledger.entries, CARTESIA)
+    assert (spend.cost_usd, [share.cost_usd is None for share in spend.by_provider]) == (None, [False, True])
+    assert spend.by_provider[1].prices == ""
+
+
 def test_what_nobody_knows_the_price_of(ledger: Ledger) -> None:
     """A server without a price list makes the sum unknown, not nothing; the embedded voice costs nothing."""
     with ledger.call(TEXT, OWN) as call:
@@ -149,6 +194,7 @@ def test_a_killed_process_leaves_its_call_unknown(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
     [entry] = Ledger(path).entries
     assert (entry.status, entry.billed, entry.characters) == ("unknown", Billed.UNKNOWN, 6)
+    assert entry.cost_usd == pytest.approx(6 * 50 / 1e6)
 
 
 async def test_calls_are_in_the_ledger_before_they_are_made(tmp_path: Path) -> None:

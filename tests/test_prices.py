@@ -51,3 +51,12 @@ def test_a_range_holds_what_is_billed() -> None:
     low, high = price.range_usd(900, 60.0)
     assert low < price.usd(Usage(200, 60 * 34)) < high
     assert price.usd(price.estimate("x" * 900, 60.0)) == pytest.approx(high)
+
+
+def test_what_a_call_may_come_to_is_more_than_is_expected() -> None:
+    """By the character nothing is left open; by the second, speech may take twice as long, and a word has its edges."""
+    speech, text = Voice("gemini", model="gemini-3.8-flash-tts"), Voice("cartesia", model="sonic-3")
+    for voice, usage in ((speech, Usage(2, 2 * 40 + 40)), (text, Usage(5))):
+        price = price_of(voice)
+        assert price
+        assert price.most_usd("Hello", 1.0) == pytest.approx(price.usd(usage))
