@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tasks.recording import Recording
+    from tasks.word_list import WordList
 
 DONE, FAILED, WRONG, GAPS, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes. After 1 and 130 the same command goes on where it stopped; 3 is only met with --allow-gaps."""
+LISTED = 10
+"""Failures that are told one by one; a file lists them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,30 @@ def _describe(recording: "Recording") -> Iterator[str]:
         yield f"spent     {told}"
 
 
-def _cost(recording: "Recording") -> str:
+def answer_of_words(words: "WordList", error: str = "") -> Answer:
+    """A run that made its clips, or that told by this error which it could not make."""
+    return Answer(tuple(_describe_words(words)), words.as_json(), error, len(words.failures))
+
+
+def _describe_words(words: "WordList") -> Iterator[str]:
+    yield (
+        f"{words.folder}: {words.files:,} clips of {words.cells:,} cells, {timedelta(seconds=round(words.duration_s))} "
+        f"({words.synthesised:,} spoken, {words.reused:,} from the shelf, {words.standing:,} stood there)"
+    )
+    yield f"manifest  {words.manifest_json} and .csv"
+    if words.table:
+        yield f"table     {words.table}, with the addresses of the clips"
+    for failure in words.failures[:LISTED]:
+        yield f"failed    line {failure.line}, {failure.field} ({failure.text[:40]!r}): {failure.reason}"
+    if words.failures:
+        yield f"failures  {len(words.failures):,}, all of them in {words.failures_csv}"
+    if words.flagged:
+        yield f"suspect   {words.flagged:,} clips stand out from their voice: the manifest flags them, listen to them"
+    if told := _cost(words):
+        yield f"spent     {told}"
+
+
+def _cost(recording: "Recording | WordList") -> str:
     """In words; empty for what nobody charges for."""
     if recording.cost_usd is None:
         return "an amount that is not known here: no price is listed for this model"

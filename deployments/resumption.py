@@ -11,11 +11,13 @@ from prefect.flow_engine import run_flow
 
 from deployments.results import keep_results_with
 from flows.narrate import narrate
+from flows.voice_wordlist import voice_wordlist
 from tasks.reclaim import take_over
 from tasks.recording import Recording
 from tasks.runs import RunRow, asking
+from tasks.word_list import WordList
 
-FLOWS: Mapping[str, Flow[..., Any]] = {"narrate": narrate}
+FLOWS: Mapping[str, Flow[..., Any]] = {"narrate": narrate, "voice_wordlist": voice_wordlist}
 """Those of `tasks.runs.SPEAKING`."""
 
 
@@ -35,7 +37,7 @@ async def taken_over(row: RunRow, *, failed_only: bool) -> Resumable:
     return Resumable(row.flow, await take_over(row, failed_only=failed_only))
 
 
-async def resumed(taken: Resumable) -> Recording:
+async def resumed(taken: Resumable) -> Recording | WordList:
     """Carry it out with the parameters that it has. Raises what its flow raises."""
-    going = cast("Coroutine[Any, Any, Recording]", run_flow(FLOWS[taken.flow], flow_run=taken.run))
+    going = cast("Coroutine[Any, Any, Recording | WordList]", run_flow(FLOWS[taken.flow], flow_run=taken.run))
     return await going

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from blocks.speech import BadInput
 from blocks.storage import StorageFailed
-from deployments.answers import DONE, FAILED, answer_of, complain, tell
+from deployments.answers import DONE, FAILED, answer_of, answer_of_words, complain, tell
 from deployments.reach import reach_prefect
 from deployments.sizes import told_size
 
@@ -217,8 +217,9 @@ def _go_on(wanted: str, *, failed_only: bool, as_json: bool) -> int:
     from deployments.narration import watched
     from deployments.resumption import Resumable, resumed, taken_over
     from tasks.reclaim import is_doubtful
-    from tasks.recording import Incomplete
+    from tasks.recording import Incomplete, Recording
     from tasks.runs import find_run
+    from tasks.word_list import Unfinished
 
     async def take() -> Resumable:
         row = await find_run(wanted)
@@ -228,7 +229,10 @@ def _go_on(wanted: str, *, failed_only: bool, as_json: bool) -> int:
     taken = asyncio.run(take())
     title = PurePath(str(taken.run.parameters.get("source", taken.run.name))).name
     try:
-        answer = answer_of(watched(partial(resumed, taken), title))
+        made = watched(partial(resumed, taken), title)
+        answer = answer_of(made) if isinstance(made, Recording) else answer_of_words(made)
+    except Unfinished as error:
+        answer = answer_of_words(error.words, str(error))
     except Incomplete as error:
         answer = answer_of(error.recording, str(error))
     return tell([answer], as_json=as_json)

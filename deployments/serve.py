@@ -67,12 +67,14 @@ async def _serve(shelf: str) -> None:
     from flows.check_keys import check_keys
     from flows.narrate import narrate
     from flows.prune_runs import prune_runs
+    from flows.voice_wordlist import voice_wordlist
 
     for block in (ApiKey, SpeechStorage):  # the UI has a form for a key before there is one
         await block.aregister_type_and_schema()
     await keep_results_with(shelf)
     await aserve(
         await narrate.ato_deployment("narrate", tags=["speech"]),
+        await voice_wordlist.ato_deployment("voice_wordlist", tags=["speech"]),
         await check_keys.ato_deployment("check_keys", tags=["speech"], cron=HOURLY),
         # Without `older_than` it deletes nobody's recordings.
         await prune_runs.ato_deployment("prune_runs", tags=["speech"], cron=EVERY_TEN_MINUTES),

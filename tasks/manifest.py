@@ -114,7 +114,7 @@ def summary(
             "duration_s": round(sound.duration_s, 6),
         },
         "clips": run.clips,
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -131,7 +131,7 @@ def _totals(takes: Sequence[Take]) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     return {
         "speech-flows": importlib.metadata.version("speech-flows"),
         "python": platform.python_version(),

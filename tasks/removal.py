@@ -19,6 +19,7 @@ from blocks import storage
 from blocks.speech import BadInput
 from blocks.storage import Storage, is_remote
 from blocks.storage.folder import Folder
+from tasks.cell_removal import clips_of
 from tasks.reclaim import looked_twice
 from tasks.runs import RunRow, asking
 
@@ -103,6 +104,8 @@ async def _recording(row: RunRow) -> list[_Files]:
     if not (folder and stem and dot):
         return []
     kept_in = await _storage_of(folder)
+    if name.endswith(MANIFEST):  # a word list's
+        return [await asyncio.to_thread(_listed, row.id, kept_in, name)]
     return await asyncio.to_thread(_written_by, row.id, kept_in, stem, suffix)
 
 
@@ -117,6 +120,11 @@ async def _storage_of(address: str) -> Storage:
 def _split(where: str) -> tuple[str, str, str]:
     path = Path(where)
     return (str(path.parent), "/", path.name) if path.is_absolute() else ("", "", "")
+
+
+def _listed(run: str, kept_in: Storage, manifest: str) -> _Files:
+    sizes, names = _sizes(kept_in, "").sizes, clips_of(run, kept_in, manifest)
+    return _Files(kept_in, {name: sizes[name] for name in names if name in sizes})
 
 
 def _written_by(run: str, kept_in: Storage, stem: str, suffix: str) -> list[_Files]:

@@ -221,9 +221,9 @@ def compose_csv(table: pd.DataFrame) -> str:
     return safe.to_csv(index=False, lineterminator="\n")
 
 
-def read_rows(csv: Path | IO[bytes]) -> pd.DataFrame:
-    """The table that `compose_csv` wrote, with its types and without the apostrophes."""
-    table = pd.read_csv(csv, dtype=COLUMNS, keep_default_na=False, na_values=[""])
+def read_rows(csv: Path | IO[bytes], columns: Mapping[str, str] = COLUMNS) -> pd.DataFrame:
+    """The table that `compose_csv` wrote, with the types of its columns and without the apostrophes."""
+    table = pd.read_csv(csv, dtype=dict(columns), keep_default_na=False, na_values=[""])
     for name in table.columns[table.dtypes == "string"]:
         guarded = table[name].str.startswith(tuple(f"'{first}" for first in _FORMULA)).fillna(value=False)
         table[name] = table[name].mask(guarded, table[name].str[1:])

@@ -25,7 +25,7 @@ from blocks.speech import BadInput, RunFailed
 from tasks.artifacts import RUN
 from tasks.owner import is_there
 
-SPEAKING = ("narrate",)
+SPEAKING = ("narrate", "voice_wordlist")
 """The flows that make recordings and tell that they live: see `tasks.artifacts.published`."""
 HOUSEKEEPING = ("check_keys", "prune_runs")
 STALLED_S = 120.0

@@ -42,17 +42,17 @@ ENOUGH = 2000
 """Letters that tell a document's script."""
 
 
-def check_script(document: Document, language: str) -> None:
+def check_script(document: Document, language: str, remedy: str = "--language {}") -> None:
     """Raise BadVoice when most of the document is in a script that voices of this language do not read.
 
-    A voice of language `mul` follows the text.
+    A voice of language `mul` follows the text. `remedy` is how a language is named.
     """
     script, share = _main_script(segment.text for segment in document.segments)
     readers = SCRIPTS.get(script)
     if readers and share > 0.5 and language.split("-", 1)[0].lower() not in (*readers, "mul"):
         raise BadVoice(
             f"{document.source} is written in {script} script, and a voice of language {language} cannot read that: "
-            f"name the language, for example --language {readers[0]}"
+            f"name the language, for example {remedy.format(readers[0])}"
         )
 
 

@@ -74,7 +74,7 @@ def write_clips(
     for path in folder.iterdir():
         if _OWN.fullmatch(path.name) and path not in written and path.is_file():
             path.unlink()
-    told = {"source": _address(document.source), "clips": rows}
+    told = {"source": address_of(document.source), "clips": rows}
     replace(folder / LIST, (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode(errors="replace"))
     return [*files, folder / LIST]
 
@@ -146,11 +146,11 @@ def check_clips(listed: bytes, folder: str, source: str) -> None:
         stands = str(json.loads(listed)["source"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{folder}/{LIST} is no list of clips: remove it, or choose another --output") from error
-    if stands != _address(source):
+    if stands != address_of(source):
         raise BadInput(f"{folder} holds the clips of {stands}: choose another --output, or remove that folder")
 
 
-def _address(source: str) -> str:
+def address_of(source: str) -> str:
     """Where a source is, whatever folder a command is given in; a name that is not UTF-8, as a file can hold it."""
     whole = source if is_remote(source) else str(Path(source).expanduser().absolute())
     return whole.encode(errors="replace").decode()

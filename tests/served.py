@@ -82,7 +82,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served = Served(f"http://127.0.0.1:{port}/api", place / "speech")
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         try:
-            wait_until(lambda: len(served.deployments()) == 3, 240, running.poll)
+            wait_until(lambda: len(served.deployments()) == 4, 240, running.poll)
             yield served
         finally:
             running.terminate()

@@ -67,9 +67,11 @@ def test_the_terminal_and_the_form_say_the_same() -> None:
     from deployments.keys_terminal import check
     from deployments.terminal import narrate as command
     from flows.check_keys import check_keys
+    from deployments.wordlist_terminal import wordlist
     from flows.narrate import narrate as flow
+    from flows.voice_wordlist import voice_wordlist
 
-    for commanded, served, least in ((command, flow, 10), (check, check_keys, 2)):
+    for commanded, served, least in ((command, flow, 10), (wordlist, voice_wordlist, 10), (check, check_keys, 2)):
         told = " ".join((commanded.__doc__ or "").split())
         fields = parameter_schema(served.fn).properties
         assert len(fields) >= least

@@ -1,0 +1,135 @@
+"""Where the files of a word list are made: what stands there from earlier runs, and whose it is."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from blocks.speech import BadInput, Voice
+from blocks.storage import Storage
+from tasks.casting import Role
+from tasks.cell_clips import standing
+from tasks.cell_rows import made_of, read_cell_table, read_failures
+from tasks.retake import Policy
+from tasks.segment_clips import address_of
+from tasks.source import name_of
+from tasks.wordlist import Cell
+
+MANIFEST = ".manifest.csv"
+FAILURES = "failures.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class CellOutput:
+    """A folder or a bucket, and the table whose clips go there."""
+
+    storage: Storage
+    source: str
+    suffix: str
+    """The format of the clips."""
+    loudness_lufs: float
+    base_url: str = ""
+    """What comes before a file's name in its address; empty for its own place."""
+
+    @property
+    def stem(self) -> str:
+        return name_of(self.source).stem
+
+    @property
+    def manifest_csv(self) -> str:
+        return f"{self.stem}{MANIFEST}"
+
+    @property
+    def manifest_json(self) -> str:
+        return f"{self.stem}.manifest.json"
+
+    def address(self, file: str) -> str:
+        """Of a clip, for whoever shall play it."""
+        return f"{self.base_url.rstrip('/')}/{quote(file)}" if self.base_url else self.storage.place(file)
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """Refuse, before anything is spoken, a place that cannot be written, or whose files are another table's.
+
+        Raises BadInput, and StorageFailed where a store does not answer.
+        """
+        self.storage.check()
+        own = [self.storage.place(name) for name in (self.manifest_csv, self.manifest_json, FAILURES)]
+        if address_of(self.source) in own:
+            raise BadInput(f"{self.source} would be overwritten by what is made of it: choose another --output")
+        wanted = {cell.file for cell in cells}
+        for name in self._manifests():
+            taken = name == self.manifest_csv or not wanted.isdisjoint(row_file for row_file in self._rows(name))
+            other = self._source_of(name)
+            if taken and not (name == self.manifest_csv and other == address_of(self.source)):
+                raise BadInput(
+                    f"{self.storage.address} holds the clips of {other}, whose place this run would take: "
+                    "choose another --output"
+                )
+
+    def earlier(self) -> dict[str, Mapping[str, Any]]:
+        """The rows of the manifest that an earlier run has left of this table, by their file."""
+        return self._rows(self.manifest_csv)
+
+    def standing(
+        self,
+        cells: Sequence[Cell],
+        voices: Mapping[Role, Voice],
+        earlier: Mapping[str, Mapping[str, Any]],
+        policy: Policy,
+    ) -> dict[str, Mapping[str, Any]]:
+        """Those of the earlier rows whose file stands, and is just what this run would make of a cell."""
+        kept = {}
+        for cell in cells:
+            row = earlier.get(cell.file, {})
+            made = made_of(cell.text, voices[cell.role], self.suffix, self.loudness_lufs)
+            if row.get("status") == "ok" and row["made_of"] == made and not (policy == "fail" and row["flags"]):
+                kept[cell.file] = row
+        whole = standing({file: (int(row["bytes"]), str(row["sha256"])) for file, row in kept.items()}, self.storage)
+        return {file: row for file, row in kept.items() if file in whole}
+
+    def _manifests(self) -> list[str]:
+        """The names of what may be tables of word lists."""
+        return [
+            entry.name for entry in self.storage.entries() if "/" not in entry.name and entry.name.endswith(MANIFEST)
+        ]
+
+    def _rows(self, name: str) -> dict[str, Mapping[str, Any]]:
+        """By their file; nothing for what is no word list's."""
+        try:
+            table = read_cell_table(self.storage.read(name))
+        except (FileNotFoundError, ValueError):
+            return {}
+        if not {"file", "made_of"} <= set(table.columns):
+            return {}
+        rows = table[table["file"].notna()].astype(object)
+        told = rows.where(rows.notna(), None).to_dict("records")
+        return {str(row["file"]): {str(column): value for column, value in row.items()} for row in told}
+
+    def _source_of(self, manifest: str) -> str:
+        try:
+            facts = json.loads(self.storage.read(f"{manifest.removesuffix(MANIFEST)}.manifest.json"))
+            return str(facts["source"]["path"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return "a table that nobody knows any more"
+
+    def failures_of_others(self) -> list[dict[str, str]]:
+        """What other tables have left in `failures.csv`."""
+        try:
+            rows = read_failures(self.storage.read(FAILURES))
+        except (FileNotFoundError, ValueError):
+            return []
+        return [row for row in rows if row["source"] != address_of(self.source)]
+
+
+def only_these(failures: bytes, place: str, source: str) -> frozenset[str]:
+    """The files, without their suffix, that a `failures.csv` names of this source. Raises BadInput."""
+    try:
+        rows = read_failures(failures)
+    except ValueError as error:
+        raise BadInput(f"{place} is no list of failures ({error}): name the failures.csv of an earlier run") from error
+    found = frozenset(row["file"].rpartition(".")[0] for row in rows if row["source"] == address_of(source))
+    if not found:
+        others = sorted({row["source"] for row in rows})
+        raise BadInput(f"{place} names no cell of {source}" + (f", but of {', '.join(others[:3])}" if others else ""))
+    return found
