@@ -7,6 +7,7 @@ import asyncio
 import json as encoding
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -74,13 +75,17 @@ class Wire:
         self._idle = asyncio.Event()
         self._idle.set()
         try:
-            self._client = httpx.AsyncClient(
+            self._open = partial(
+                httpx.AsyncClient,
                 headers=headers,
                 transport=transport,
+                verify=transport is not None or httpx.create_ssl_context(),
                 timeout=httpx.Timeout(None, connect=_CONNECT_S),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE_S),
                 follow_redirects=False,
             )
+            self._free = [self._open()]
+            """One for each call at one time, the last used last: a pool looks at all its connections twice a call."""
         except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
             raise BadInput(unusable(provider, error)) from error
 
@@ -97,14 +102,15 @@ class Wire:
         """The whole answer, of any status. Raises Unreachable, Unanswered, or NotSpeech for a body beyond reading."""
         if self.closed:
             raise Unreachable(f"{self.provider} was closed before it could speak.")
+        client = self._free.pop() if self._free else self._open()
         try:
             async with asyncio.timeout(deadline_s) as deadline:
                 self._enter(deadline)
                 sent = form or Form({})
-                request = self._client.build_request(
+                request = client.build_request(
                     method, self.server + path, json=json, data=sent.fields, files=sent.files, params=params
                 )
-                response = await self._client.send(request, stream=True)
+                response = await client.send(request, stream=True)
                 try:
                     body = await self._read(response)
                 finally:
@@ -122,6 +128,7 @@ class Wire:
                 cause.args = tuple(self._struck(arg) if isinstance(arg, str) else arg for arg in cause.args)
             raise self._broken(error) from error
         finally:
+            self._free.append(client)
             self._leave(deadline)
         return self._whole(response, body)
 
@@ -153,7 +160,8 @@ class Wire:
             if not deadline.expired():
                 deadline.reschedule(now)
         await self._idle.wait()
-        await self._client.aclose()
+        for client in self._free:
+            await client.aclose()
 
     def _good(self, answer: Answer, also: Container[int]) -> Answer:
         if answer.status != httpx.codes.OK and answer.status not in also:

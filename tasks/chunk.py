@@ -39,6 +39,8 @@ def chunk_document(document: Document, limits: Limits, language: str) -> tuple[C
 def smaller(chunk: Chunk, limits: Limits, language: str) -> tuple[Chunk, ...]:
     """The same text in about two halves, within the limits; the chunk alone if it has no two that can be spoken."""
     text = chunk.text
+    if tiny(text):  # a word or two in two parts is no speech of them
+        return (chunk,)
     ends = _ends(text, Limits(len(text) // 2 + 1, 4 * len(text)), language)
     found = best_cut(text, 0, len(text) - 1, ends) if len(text) > 1 else None
     shortest = UNBREAKABLE_ROW if _ROW.search(text) else UNBREAKABLE

@@ -8,10 +8,10 @@ that meet, at least one sees the other. Marks of a dead run end by themselves, a
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import uuid4
 
 from blocks.storage import Entry, Storage, StorageFailed
@@ -30,13 +30,21 @@ DEAD_S = 45.0
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Taken(Generic[T]):
+    """A chunk is this run's, and this is what was found of it then."""
+
+    found: T
+
+
 class Claims(Protocol):
     """The right to speak a chunk, by the key of its clip. Belongs to one event loop."""
 
-    async def take(self, key: str) -> bool:
-        """Whether the chunk is this run's until `give`; else somebody speaks it just now: come back in a while.
+    async def take(self, key: str, look: Callable[[], T]) -> Taken[T] | None:
+        """The chunk is this run's until `give`; None where somebody speaks it just now: come back in a while.
 
-        A while should be random: of two that met, both may have stepped back. Raises StorageFailed.
+        A while should be random: of two that met, both may have stepped back. Once it is taken, `look` is called, in
+        the same thread: the one before may have said it. If it raises, nothing is taken. Raises StorageFailed.
         """
 
     async def give(self, key: str) -> None:
@@ -46,8 +54,8 @@ class Claims(Protocol):
 class Unclaimed:
     """Everybody may speak everything: for a run that shall not find what others say."""
 
-    async def take(self, key: str) -> bool:  # noqa: ARG002
-        return True
+    async def take(self, key: str, look: Callable[[], T]) -> Taken[T] | None:  # noqa: ARG002
+        return Taken(await aside(look))
 
     async def give(self, key: str) -> None:
         pass
@@ -108,11 +116,11 @@ class Marks:
         for key in list(self._others)[:LOOKED_AT]:
             await aside(self._is_anothers, key)
 
-    async def take(self, key: str) -> bool:
+    async def take(self, key: str, look: Callable[[], T]) -> Taken[T] | None:
         if key in self._mine:
-            return False
+            return None
         mark = self._mine[key] = _Mark()
-        taking = self._begin(self._take(key, mark))
+        taking = self._begin(self._take(key, mark, look))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
@@ -145,13 +153,13 @@ class Marks:
         task.add_done_callback(self._under_way.discard)
         return task
 
-    async def _take(self, key: str, mark: _Mark) -> bool:
+    async def _take(self, key: str, mark: _Mark, look: Callable[[], T]) -> Taken[T] | None:
         async with mark.turn:
-            taken = False
+            taken = None
             try:
-                taken = await aside(self._try, key, self._content(mark))
+                taken = await aside(self._try, key, self._content(mark), look)
             finally:
-                if not taken:
+                if taken is None:
                     del self._mine[key]
             return taken
 
@@ -170,18 +178,19 @@ class Marks:
                 with suppress(StorageFailed):  # the next beat may go better, and the call goes on in any case
                     await aside(self._storage.write, self._name(key), self._content(mark))
 
-    def _try(self, key: str, content: bytes) -> bool:
+    def _try(self, key: str, content: bytes, look: Callable[[], T]) -> Taken[T] | None:
         if key in self._others and self._is_anothers(key):
-            return False  # somebody had it when we came by last, and has it still: we do not even stand in their way
-        alone, own = False, self._name(key)
+            return None  # somebody had it when we came by last, and has it still: we do not even stand in their way
+        taken, own = None, self._name(key)
         self._storage.create(own, content)
         try:
-            alone = not self._is_anothers(key)
+            if not self._is_anothers(key):
+                taken = Taken(look())
         finally:
-            if not alone:
+            if taken is None:
                 with suppress(StorageFailed):
                     self._storage.delete([own])
-        return alone
+        return taken
 
     def _is_anothers(self, key: str) -> bool:
         """Whether a living run has a mark of this key; those of dead ones are taken away."""

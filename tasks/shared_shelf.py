@@ -44,6 +44,8 @@ class SharedShelf(Shelf):
     next run that looks for it. Where both have a clip of a text, the remote one counts, unless it is damaged.
     """
 
+    is_shared = True
+
     def __init__(self, remote: Storage, mirror: Path) -> None:
         super().__init__(mirror)
         self.storage = remote

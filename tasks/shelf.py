@@ -41,6 +41,9 @@ class Shelf:
     the sound is whole. What cannot be read or written raises StorageFailed. Its methods may be called from any thread.
     """
 
+    is_shared = False
+    """Whether `share` has anything to do."""
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.storage: Storage = folder.Folder(root)
@@ -122,9 +125,8 @@ class Shelf:
         self._write(files)
 
     def _write(self, files: Sequence[tuple[str, bytes]]) -> None:
-        """Write them in this order: the last one is the proof of those before."""
-        for name, data in files:
-            folder.replace(self.root / name, data)
+        """Let them appear in this order: the last one is the proof of those before."""
+        folder.replace_all([(self.root / name, data) for name, data in files])
 
     def _stand(self, keys: Mapping[str, str]) -> dict[str, Stored]:
         """What of these stands whole in the folder, by its text; what does is marked as used, for `prune`."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from blocks.speech import BadInput, Voice
@@ -36,6 +37,7 @@ class Stored:
         return len(data) == self.clip.bytes and hashlib.sha256(data).hexdigest() == self.clip.sha256
 
 
+@lru_cache(maxsize=1024)  # it is asked for at each step of a clip's way
 def key_of(text: str, voice: Voice) -> str:
     """The name of what this text is in this voice; no key, plan, path or time is part of it."""
     # What a voice does not say is left out, so that a field that is added later throws no clip away.

@@ -8,8 +8,10 @@ import hashlib
 import math
 import random
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 from blocks.callers import Callers, Lease
 from blocks.speech import (
@@ -19,6 +21,7 @@ from blocks.speech import (
     Provider,
     ProviderFailed,
     RunFailed,
+    SpeechError,
     Unanswered,
     Unreachable,
     Voice,
@@ -79,12 +82,13 @@ async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
     if speaker.fresh:
         return await _say(unit, speaker)
     claim = speaker.shelf.key(text, speaker.voice)
-    if not await speaker.claims.take(claim):
+    taken = await speaker.claims.take(claim, partial(speaker.shelf.find, text, speaker.voice))
+    if taken is None:
         return replace(unit, not_before=time.monotonic() + random.uniform(*LEFT_TO_ANOTHER_S))  # noqa: S311 - no secret
     try:
-        if clip := await aside(speaker.shelf.find, text, speaker.voice):
+        if taken.found:
             speaker.progress.reused += 1
-            return Take(unit.chunk, clip)
+            return Take(unit.chunk, taken.found)
         return await _say(unit, speaker)
     finally:
         await speaker.claims.give(claim)
@@ -141,7 +145,13 @@ async def _lease(unit: Unit, tag: str, speaker: Speaker) -> Lease | None:
 async def _call(text: str, lease: Lease, tag: str, speaker: Speaker) -> Clip:
     """One call, under a lease, and under a permit until its answer is kept: no more can be lost than are under way."""
     progress = speaker.progress
-    with speaker.ledger.call(text, speaker.voice, lease.key) as call:
+    with ExitStack() as row:
+        try:
+            call = row.enter_context(speaker.ledger.call(text, speaker.voice, lease.key))
+        except SpeechError:  # no row, no call: the disk is full, or the budget is met
+            speaker.permits.give(tag)
+            await speaker.callers.give_back(lease)
+            raise
         try:
             progress.first_call = progress.first_call or time.monotonic()
             progress.calls += 1
@@ -151,7 +161,8 @@ async def _call(text: str, lease: Lease, tag: str, speaker: Speaker) -> Clip:
         finally:
             progress.in_flight -= 1
             speaker.permits.give(tag)
-    await aside(speaker.shelf.share, text, speaker.voice)
+    if speaker.shelf.is_shared:
+        await aside(speaker.shelf.share, text, speaker.voice)
     progress.failing_since = None
     if trouble:
         raise trouble

@@ -106,7 +106,7 @@ def test_the_task_is_the_function():
         ("It rained all day long. Nobody came.", ["It rained all day long.", "Nobody came."]),
         ("when it rained, nobody at all came", ["when it rained,", "nobody at all came"]),
         ("你好吗？我很好。", ["你好吗？", "我很好。"]),
-        ("seven birds", ["seven", "birds"]),
+        ("seven birds", ["seven birds"]),
         ("word", ["word"]),
         ("a", ["a"]),
         ("ที่", ["ที่"]),

@@ -18,7 +18,7 @@ from blocks.storage import Storage, StorageFailed
 from blocks.storage.folder import Folder
 from blocks.storage.places import storage_at
 from tasks import claims as rules
-from tasks.claims import NO_CLAIMS, Claims, claims_on
+from tasks.claims import NO_CLAIMS, Claims, Taken, claims_on
 from tasks.shelf_facts import CLAIMS
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +32,7 @@ WORKER = textwrap.dedent("""
 
     async def speak(key, claims):
         while not (place / f"{key}.done").exists():
-            if await claims.take(key):
+            if await claims.take(key, lambda: None):
                 try:
                     if not (place / f"{key}.done").exists():
                         with (place / f"{key}.held").open("x"):
@@ -63,7 +63,7 @@ HOLDER = textwrap.dedent("""
 
     async def main():
         async with claims_on(Folder(sys.argv[1])) as claims:
-            assert await claims.take(sys.argv[2])
+            assert await claims.take(sys.argv[2], lambda: None)
             print("held", flush=True)
             await asyncio.sleep(60)
 
@@ -76,6 +76,10 @@ def key_of(number: int) -> str:
 
 
 KEY = key_of(0)
+
+
+def nothing() -> None:
+    """Found of a chunk that nobody has said."""
 
 
 def process(script: str, home: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -104,7 +108,7 @@ def folder(tmp_path: Path) -> Folder:
 
 async def until_taken(claims: Claims, key: str, within_s: float = 30) -> None:
     end = time.monotonic() + within_s
-    while not await claims.take(key):
+    while not await claims.take(key, lambda: None):
         assert time.monotonic() < end, "the claim never came back"
         await asyncio.sleep(random.uniform(0.005, 0.05))
 
@@ -112,15 +116,15 @@ async def until_taken(claims: Claims, key: str, within_s: float = 30) -> None:
 async def test_one_at_a_time(storage: Storage) -> None:
     """What one run holds another does not get, nor the same run twice, until it is given back; then nothing is left."""
     async with claims_on(storage) as one, claims_on(storage) as other:
-        assert await one.take(KEY)
-        assert not await other.take(KEY)
-        assert not await one.take(KEY)
-        assert await other.take(key_of(1))
+        assert await one.take(KEY, nothing)
+        assert not await other.take(KEY, nothing)
+        assert not await one.take(KEY, nothing)
+        assert await other.take(key_of(1), nothing)
         await one.give(KEY)
-        assert await other.take(KEY)
-        assert not await one.take(KEY)
+        assert await other.take(KEY, nothing)
+        assert not await one.take(KEY, nothing)
         await one.give(KEY)  # not its own
-        assert not await one.take(KEY)
+        assert not await one.take(KEY, nothing)
     assert marks(storage) == []
 
 
@@ -162,11 +166,11 @@ async def test_a_killed_run_is_known_to_be_dead_at_once(tmp_path: Path, folder: 
         assert holder.stdout
         with holder.stdout:
             assert await asyncio.to_thread(holder.stdout.readline) == "held\n"
-            assert not await watching.take(KEY)
+            assert not await watching.take(KEY, nothing)
             holder.send_signal(signal.SIGKILL)
             holder.wait(10)
         async with claims_on(folder) as late:
-            assert await late.take(KEY)
+            assert await late.take(KEY, nothing)
             await late.give(KEY)
         await until_taken(watching, KEY, rules.DEAD_S / 2)
     assert marks(folder) == []
@@ -185,7 +189,7 @@ async def test_a_mark_that_nobody_renews_ends(storage: Storage, monkeypatch: pyt
     dead_mark(storage)
     began = time.monotonic()
     async with claims_on(storage) as claims:
-        assert not await claims.take(KEY)
+        assert not await claims.take(KEY, nothing)
         await until_taken(claims, KEY)
         assert time.monotonic() - began > rules.DEAD_S
         assert len(marks(storage)) == 1
@@ -198,7 +202,7 @@ async def test_no_clock_is_trusted(folder: Folder, monkeypatch: pytest.MonkeyPat
     os.utime(folder.path(dead_mark(folder)), (at, at))
     began = time.monotonic()
     async with claims_on(folder) as claims:
-        assert not await claims.take(KEY)
+        assert not await claims.take(KEY, nothing)
         await until_taken(claims, KEY)
         assert time.monotonic() - began > rules.DEAD_S
 
@@ -209,7 +213,7 @@ async def test_waiting_begins_when_a_run_opens(folder: Folder, monkeypatch: pyte
     dead_mark(folder)
     async with claims_on(folder) as claims:
         await asyncio.sleep(0.4)
-        assert await claims.take(KEY)
+        assert await claims.take(KEY, nothing)
 
 
 async def test_a_long_call_keeps_its_claim(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,22 +222,22 @@ async def test_a_long_call_keeps_its_claim(storage: Storage, monkeypatch: pytest
     monkeypatch.setattr(rules, "BEAT_S", 0.2)
     monkeypatch.setattr(rules, "is_there", lambda _: None)  # as from another machine
     async with claims_on(storage) as one, claims_on(storage) as other:
-        assert await one.take(KEY)
+        assert await one.take(KEY, nothing)
         end = time.monotonic() + 2 * rules.DEAD_S
         while time.monotonic() < end:
-            assert not await other.take(KEY)
+            assert not await other.take(KEY, nothing)
             await asyncio.sleep(0.05)
         await one.give(KEY)
         await asyncio.sleep(0.5)  # a beat or two
         assert marks(storage) == []
-        assert await other.take(KEY)
+        assert await other.take(KEY, nothing)
 
 
 async def test_a_cancelled_run_leaves_no_mark(folder: Folder) -> None:
     """Cancelled at any moment, in the middle of taking too, a run leaves the shelf as it was."""
     for number in range(60):
         async with claims_on(folder) as claims:
-            taking = [asyncio.create_task(claims.take(key_of(key))) for key in range(5)]
+            taking = [asyncio.create_task(claims.take(key_of(key), nothing)) for key in range(5)]
             await asyncio.sleep(number * 0.0001)
             for task in taking:
                 task.cancel()
@@ -246,11 +250,11 @@ async def test_a_cancelled_run_leaves_no_mark(folder: Folder) -> None:
 async def test_a_store_that_is_away(folder: Folder, tmp_path: Path) -> None:
     """Without its store a claim is refused with an error, and to give one back hides no other error."""
     async with claims_on(folder) as claims:
-        assert await claims.take(KEY)
+        assert await claims.take(KEY, nothing)
         folder.root.rename(tmp_path / "aside")
         folder.root.write_text("no folder")
         with pytest.raises(StorageFailed):
-            await claims.take(key_of(1))
+            await claims.take(key_of(1), nothing)
         await claims.give(KEY)
     opening = claims_on(folder)
     with pytest.raises(StorageFailed):
@@ -263,14 +267,30 @@ async def test_marks_that_are_no_marks(folder: Folder, monkeypatch: pytest.Monke
     for number, data in enumerate([b"", b"\xff", b"[]", b'{"process": []}', b'{"process": "a b"}']):
         folder.create(f"{CLAIMS}{key_of(number)}.{'1' * 32}", data)
         async with claims_on(folder) as claims:
-            assert not await claims.take(key_of(number))
+            assert not await claims.take(key_of(number), nothing)
             await until_taken(claims, key_of(number))
+
+
+async def test_a_look_under_the_claim(folder: Folder) -> None:
+    """What one run made is found by the next that takes the chunk; nobody looks who has not taken it, or keeps it who
+    could not look."""
+    looks: list[str] = []
+    async with claims_on(folder) as one, claims_on(folder) as other:
+        taken = await one.take(KEY, lambda: looks.append("one"))
+        assert taken == Taken(None)
+        assert await other.take(KEY, lambda: looks.append("other")) is None
+        assert looks == ["one"]
+        await one.give(KEY)
+        with pytest.raises(ZeroDivisionError):
+            await other.take(KEY, lambda: 1 / 0)
+        assert marks(folder) == []
+        assert await one.take(KEY, lambda: "said") == Taken("said")
 
 
 async def test_no_claims() -> None:
     """A run that shall not mind others is refused nothing."""
-    assert await NO_CLAIMS.take(KEY)
-    assert await NO_CLAIMS.take(KEY)
+    assert await NO_CLAIMS.take(KEY, nothing)
+    assert await NO_CLAIMS.take(KEY, nothing)
     await NO_CLAIMS.give(KEY)
 
 
@@ -279,6 +299,6 @@ async def test_claims_are_cheap(folder: Folder) -> None:
     async with claims_on(folder) as claims:
         started = time.perf_counter()
         for number in range(200):
-            assert await claims.take(key_of(number))
+            assert await claims.take(key_of(number), nothing)
             await claims.give(key_of(number))
         assert (time.perf_counter() - started) / 200 < 0.02

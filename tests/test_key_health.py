@@ -223,6 +223,22 @@ async def test_a_change_that_raises_writes_nothing(store: Store) -> None:
     await store.change("purse", Purse, partial(move, "me"))
 
 
+async def test_what_others_made_of_it_counts(place: Place, store: Store) -> None:
+    """A store that has changed a state itself sees what another one wrote since, and nothing of what raised since."""
+
+    def stumble(purse: Purse, now: float) -> None:
+        move("nobody", purse, now)
+        raise LookupError
+
+    other = place.open()
+    for one in (store, store, other, store, other, other):
+        await one.change("purse", Purse, partial(move, "me"))
+        with pytest.raises(LookupError):
+            await one.change("purse", Purse, stumble)
+    assert await store.read("purse", Purse) == Purse(99_994, 6, {"me": 6})
+    await other.close()
+
+
 async def test_endless_deadlines_come_back(store: Store) -> None:
     """Infinity is a number, too."""
 

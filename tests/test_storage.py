@@ -1,5 +1,7 @@
 """What a storage promises, whoever keeps the files: a folder, S3 as moto has it, and S3 as rclone has it."""
 
+import errno
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blocks.speech import BadInput
-from blocks.storage import Access, Storage, StorageFailed
+from blocks.storage import Access, Storage, StorageFailed, folder
 from blocks.storage.folder import Folder
 from blocks.storage.places import storage_at
 from blocks.storage.s3 import S3
@@ -204,6 +206,41 @@ def test_a_link_out_of_a_folder(tmp_path: Path):
     with pytest.raises(BadInput, match="by a link"):
         store.write("link/x", b"1")
     assert not list(outside.iterdir())
+
+
+def test_a_link_within_a_folder(tmp_path: Path):
+    """One that leads elsewhere in the same folder is as good as a folder; one that leads outside from there is not."""
+    store = Folder(tmp_path / "store")
+    store.write("a/b", b"1")
+    (tmp_path / "store" / "link").symlink_to("a")
+    assert store.read("link/b") == b"1"
+    (tmp_path / "store" / "a" / "on").symlink_to(tmp_path)
+    with pytest.raises(BadInput, match="by a link"):
+        store.write("link/on/x", b"1")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_several_files_appear_when_all_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In their order, once the last one is on the disk; if that fails, none does, and nothing else is left."""
+    files = [(tmp_path / "store" / name, name.encode()) for name in ("sound", "facts")]
+    seen: list[list[str]] = []
+
+    def sync(descriptor: int) -> None:
+        seen.append([path.name for path in (tmp_path / "store").iterdir() if not path.name.endswith(folder.HIDDEN)])
+        if len(seen) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(descriptor)
+
+    monkeypatch.setattr(folder.os, "fsync", sync)
+    with pytest.raises(StorageFailed, match="No space left"):
+        folder.replace_all(files)
+    assert list((tmp_path / "store").iterdir()) == []
+    folder.replace_all(files)
+    assert seen[:4] == [[], [], [], []]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "store").iterdir()} == {
+        "sound": b"sound",
+        "facts": b"facts",
+    }
 
 
 def test_a_folder_that_cannot_be(tmp_path: Path):

@@ -31,7 +31,8 @@ class Store(Protocol):
         """Call `change` with the state and the store's own time (UTC, seconds), and keep what it made of the state.
 
         `change` alters the state in place; it is pure, for it may be called again with a fresh copy. If it raises,
-        nothing is written. `kind` is a plain dataclass, and `kind()` the state where there is none yet.
+        nothing is written. What it answers holds nothing of the state, which goes on to change. `kind` is a plain
+        dataclass, and `kind()` the state where there is none yet.
         """
         ...
 

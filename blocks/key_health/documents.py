@@ -21,18 +21,29 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
-def changed(
-    raw: bytes | None, kind: type[S], change: Callable[[S, float], R], now: float, where: str
-) -> tuple[R, bytes | None]:
-    """The answer of the change, and what is to be written; None where nothing became different.
+class States:
+    """States as they were last changed here, beside their texts: most often nobody else has written meanwhile.
 
-    `raw` is what the store holds, None for nothing; `where` names it for a person.
+    To parse one takes longer than all the rest of a change. May be used from one thread.
     """
-    state = loaded(raw, kind, where)
-    before = text(state) if raw is None else raw
-    answer = change(state, now)
-    after = text(state)
-    return answer, None if after == before else after
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[bytes, Any]] = {}
+
+    def changed(
+        self, name: str, raw: bytes | None, kind: type[S], change: Callable[[S, float], R], now: float, where: str
+    ) -> tuple[R, bytes | None]:
+        """The answer of the change, and what is to be written; None where nothing became different.
+
+        `raw` is what the store holds under this name, None for nothing; `where` names it for a person.
+        """
+        known = self._known.pop(name, None)  # a change that raises may have left it altered
+        state: S = known[1] if known and known[0] == raw and type(known[1]) is kind else loaded(raw, kind, where)
+        before = text(state) if raw is None else raw
+        answer = change(state, now)
+        after = text(state)
+        self._known[name] = after, state
+        return answer, None if after == before else after
 
 
 def loaded(raw: bytes | None, kind: type[S], where: str) -> S:

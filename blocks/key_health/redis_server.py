@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, WatchError
 from redis.retry import Retry
 
-from blocks.key_health.documents import KEPT_EVENTS, changed, loaded, text
+from blocks.key_health.documents import KEPT_EVENTS, States, loaded, text
 from blocks.key_pool.events import Event
 from blocks.speech import BadInput, RunFailed, SpeechError
 
@@ -46,6 +46,7 @@ class RedisStore:
         self._patience_s = patience_s
         self._mark = f"{_ROOT}mark:{uuid4().hex}"
         self._reached = False
+        self._states = States()
         self._thread = ThreadPoolExecutor(1, "key-health")
         self._closed = False
 
@@ -53,7 +54,7 @@ class RedisStore:
         key = _key(name)
 
         def look(raw: bytes | None, now: float) -> tuple[R, Write | None]:
-            answer, after = changed(raw, kind, change, now, self._where(key))
+            answer, after = self._states.changed(name, raw, kind, change, now, self._where(key))
             return answer, None if after is None else lambda pipe: pipe.set(key, after)
 
         return await self._transaction(key, look)

@@ -11,7 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
 
-from blocks.key_health.documents import KEPT_EVENTS, VERSION, changed, damaged, loaded, newer
+from blocks.key_health.documents import KEPT_EVENTS, VERSION, States, damaged, loaded, newer
 from blocks.key_pool.events import Event
 from blocks.speech import BadInput, RunFailed, SpeechError
 
@@ -49,11 +49,13 @@ class SqliteStore:
         self._patience_s = patience_s
         self._thread = ThreadPoolExecutor(1, "key-health")
         self._database: sqlite3.Connection | None = None
+        self._states = States()
         self._closed = False
 
     async def change(self, name: str, kind: type[S], change: Callable[[S, float], R]) -> R:
         def work(database: sqlite3.Connection) -> R:
-            answer, after = changed(_document(database, name), kind, change, time.time(), str(self._path))
+            raw = _document(database, name)
+            answer, after = self._states.changed(name, raw, kind, change, time.time(), str(self._path))
             if after is not None:
                 database.execute(_PUT, (name, after))
             return answer

@@ -72,6 +72,9 @@ class Storage(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Put the data under this name, and make it last."""
 
+    def put(self, name: str, data: bytes) -> None:
+        """As `write` and sooner, but a power cut may spoil it: for what is proved before use, and can be made again."""
+
     def create(self, name: str, data: bytes) -> bool:
         """Put it there if nothing stands there; whether it did. A mark that need not survive a power cut.
 

@@ -3,8 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -30,11 +30,14 @@ class Folder:
 
     def path(self, name: str) -> Path:
         """Where a name stands. Raises BadInput for one that leads outside, by `..` or by a link."""
-        parts = parts_of(name, self.address)
-        path = self.root.joinpath(*parts)
-        if len(parts) > 1 and not path.parent.resolve().is_relative_to(self.root.resolve()):
+        *folders, _ = parts = parts_of(name, self.address)
+        path, linked = self.root, False
+        for folder in folders:
+            path /= folder
+            linked = linked or path.is_symlink()  # to resolve the whole path each time would ask for many more
+        if linked and not path.resolve().is_relative_to(self.root.resolve()):
             raise BadInput(f"{name!r} leads out of {self.root} by a link: remove the link, or choose another folder")
-        return path
+        return path / parts[-1]
 
     def read(self, name: str) -> bytes:
         path = self.path(name)
@@ -55,10 +58,14 @@ class Folder:
     def write(self, name: str, data: bytes) -> None:
         replace(self.path(name), data)
 
+    def put(self, name: str, data: bytes) -> None:
+        with _appearing(self.path(name), lasting=False) as (file,):
+            file.write(data)
+
     def create(self, name: str, data: bytes) -> bool:
         path = self.path(name)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             with path.open("xb") as file:
                 file.write(data)
         except FileExistsError:
@@ -68,7 +75,7 @@ class Folder:
         return True
 
     def upload(self, name: str, path: Path) -> None:
-        with _appearing(self.path(name)) as file, path.open("rb") as source:
+        with _appearing(self.path(name)) as (file,), path.open("rb") as source:
             shutil.copyfileobj(source, file, 1 << 20)
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
@@ -117,28 +124,50 @@ class Folder:
 
 def replace(path: Path, data: bytes) -> None:
     """Put the data under this name; until it is all on the disk, what stood there stays. Raises StorageFailed."""
-    with _appearing(path) as file:
-        file.write(data)
+    replace_all([(path, data)])
+
+
+def replace_all(files: Sequence[tuple[Path, bytes]]) -> None:
+    """The same of several: they appear in this order, and the first when all are on the disk."""
+    with _appearing(*(path for path, _ in files)) as opened:
+        for file, (_, data) in zip(opened, files, strict=True):
+            file.write(data)
 
 
 @contextmanager
-def _appearing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that has this name once the body has ended well and all of it is on the disk. Raises StorageFailed."""
-    # A name of its own: with `<name>.tmp` a long name would no longer fit the file system's 255 bytes.
-    temporary = path.parent / f".{uuid4().hex}{HIDDEN}"
+def _appearing(*paths: Path, lasting: bool = True) -> Iterator[Sequence[IO[bytes]]]:
+    """Files that have these names once the body has ended well and, if they are lasting, all of them are on the disk.
+
+    Raises StorageFailed.
+    """
+    folders = {path.parent for path in paths}
+    # Names of their own: with `<name>.tmp` a long name would no longer fit the file system's 255 bytes.
+    temporaries = [path.parent / f".{uuid4().hex}{HIDDEN}" for path in paths]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in folders:
+            _make_folder(folder)
         try:
-            with temporary.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+            with ExitStack() as stack:
+                files = [stack.enter_context(temporary.open("xb")) for temporary in temporaries]
+                yield files
+                for file in files if lasting else ():
+                    file.flush()
+                    os.fsync(file.fileno())
+            for temporary, path in zip(temporaries, paths, strict=True):
+                temporary.replace(path)
+        except BaseException:
+            for temporary in temporaries:
+                temporary.unlink(missing_ok=True)
+            raise
+        for folder in folders if lasting else ():
+            _sync_folder(folder)
     except OSError as error:
-        raise _unwritten(path, error) from error
+        raise _unwritten(paths[0], error) from error
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _unwritten(path: Path, error: OSError) -> StorageFailed:

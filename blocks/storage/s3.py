@@ -70,6 +70,9 @@ class S3:
             else:
                 self._requests.put_parts(key, data)
 
+    def put(self, name: str, data: bytes) -> None:
+        self.write(name, data)
+
     def create(self, name: str, data: bytes) -> bool:
         try:
             self._requests.put(self._key(name), data, IfNoneMatch="*")
