@@ -1,7 +1,8 @@
 """Sound files decoded from front to back, because a head may lie about the length, or not know it."""
 
 import io
-from typing import Any
+import struct
+from typing import Any, Self
 
 import numpy as np
 import soundfile
@@ -15,6 +16,8 @@ MOST_VALUES = 2**26
 _UNKNOWN = 2**62
 """Frames from here on are libsndfile's word for `not known`."""
 _BLOCK = 2**20
+_HEAD = struct.Struct("<4sI4s8sHHIIHH4sI")
+_MOST_CHANNELS = 8
 
 
 class Decoder(soundfile.SoundFile):  # type: ignore[misc]  # it ships no types
@@ -48,6 +51,39 @@ class Decoder(soundfile.SoundFile):  # type: ignore[misc]  # it ships no types
             if left < 0:
                 raise NotSpeech(f"the sound file holds more than {MOST_VALUES} samples: no clip is so long")
         return blocks
+
+
+class Plain:
+    """A WAV file of 16 bits under the shortest head, which most clips are: soundfile takes ten times as long."""
+
+    subtype = "PCM_16"
+
+    def __init__(self, data: bytes, rate: int, channels: int) -> None:
+        self.samplerate = rate
+        self._sound = np.frombuffer(data, "<i2", offset=_HEAD.size).reshape(-1, channels)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def whole(self, dtype: str) -> Samples:
+        """As `Decoder.whole`."""
+        if self._sound.size > MOST_VALUES:
+            raise NotSpeech(f"the sound file holds more than {MOST_VALUES} samples: no clip is so long")
+        return self._sound.copy() if dtype == "int16" else self._sound.astype(dtype) / 32768
+
+
+def opened(data: bytes) -> "Plain | Decoder":
+    """To be entered. Raises LibsndfileError for what is no sound file."""
+    if len(data) > _HEAD.size:
+        riff, size, wave, fmt, tag, channels, rate, _, frame, bits, name, length = _HEAD.unpack_from(data)
+        plain = (riff, wave, fmt, tag, bits, name) == (b"RIFF", b"WAVE", b"fmt \x10\0\0\0", 1, 16, b"data")
+        whole = size == len(data) - 8 and length == len(data) - _HEAD.size
+        if plain and whole and rate and 0 < channels <= _MOST_CHANNELS and frame == 2 * channels and not length % frame:
+            return Plain(data, rate, channels)
+    return Decoder(data)
 
 
 def counted(data: bytes) -> int:

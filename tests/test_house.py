@@ -66,8 +66,8 @@ def test_the_terminal_and_the_form_say_the_same() -> None:
 
     from deployments.keys_terminal import check
     from deployments.terminal import narrate as command
-    from flows.check_keys import check_keys
     from deployments.wordlist_terminal import wordlist
+    from flows.check_keys import check_keys
     from flows.narrate import narrate as flow
     from flows.voice_wordlist import voice_wordlist
 

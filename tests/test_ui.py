@@ -30,7 +30,7 @@ def newest(address: str, of: str, **filters: Any) -> list[dict[str, Any]]:
 def test_every_parameter_has_a_sentence(up: str) -> None:
     """The form tells of each parameter what it is; file, flow and deployment bear one name."""
     served = {deployment["name"]: deployment for deployment in deployments(up)}
-    assert sorted(served) == ["check_keys", "narrate", "prune_runs"]
+    assert sorted(served) == ["check_keys", "narrate", "prune_runs", "voice_wordlist"]
     for flow, deployment in served.items():
         assert deployment["entrypoint"].endswith(f"flows/{flow}.py:{flow}")
         for name, field in deployment["parameter_openapi_schema"]["properties"].items():
@@ -47,18 +47,18 @@ def test_a_key_has_a_form(up: str) -> None:
     assert schema["fields"]["secret_fields"] == ["key"]
 
 
-def test_a_run_from_the_form(up: str, browser: webdriver.Chrome, tmp_path: Path) -> None:
-    """Filled in and submitted in the browser, the form makes a recording, a progress artifact and a table of chunks."""
-    (tmp_path / "story.txt").write_text("The keeper climbed the stairs.\n\nIt was lit.")
-    [deployment] = [deployment for deployment in deployments(up) if deployment["name"] == "narrate"]
+def submitted(up: str, browser: webdriver.Chrome, flow: str, *values: str) -> dict[str, Any]:
+    """The run that the form of a flow starts, with these as its first texts, when it is over; and its artifacts."""
+    [deployment] = [deployment for deployment in deployments(up) if deployment["name"] == flow]
     others = {run["id"] for run in newest(up, "flow_runs")}
     browser.set_window_size(1300, 2400)
     browser.get(f"{up}/deployments/deployment/{deployment['id']}/run")
     wait = WebDriverWait(browser, 60)
-    source, output = wait.until(lambda page: page.find_elements(By.TAG_NAME, "textarea")[:2] or None)
-    source.send_keys(str(tmp_path / "story.txt"))
-    output.clear()
-    output.send_keys(str(tmp_path / "out"))
+    for field, value in zip(
+        wait.until(lambda page: page.find_elements(By.TAG_NAME, "textarea")[: len(values)] or None), values, strict=True
+    ):
+        field.clear()
+        field.send_keys(value)
     browser.find_element(By.XPATH, "//button[normalize-space()='Submit']").click()
 
     def of_the_form() -> list[dict[str, Any]]:
@@ -67,10 +67,25 @@ def test_a_run_from_the_form(up: str, browser: webdriver.Chrome, tmp_path: Path)
 
     over = {"COMPLETED", "FAILED", "CRASHED"}
     wait_until(lambda: any(run["state_type"] in over for run in of_the_form()), 120, of_the_form)
-    runs = of_the_form()
-    assert runs[0]["state_type"] == "COMPLETED", runs[0]["state"]["message"]
+    [run] = of_the_form()
+    assert run["state_type"] == "COMPLETED", run["state"]["message"]
+    mine = {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}}
+    return {artifact["key"]: artifact for artifact in newest(up, "artifacts", **mine)}
+
+
+def test_a_run_from_the_form(up: str, browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """Filled in and submitted in the browser, the form makes a recording, a progress artifact and a table of chunks."""
+    (tmp_path / "story.txt").write_text("The keeper climbed the stairs.\n\nIt was lit.")
+    artifacts = submitted(up, browser, "narrate", str(tmp_path / "story.txt"), str(tmp_path / "out"))
     assert (tmp_path / "out" / "story.mp3").stat().st_size
-    mine = {"artifacts": {"flow_run_id": {"any_": [runs[0]["id"]]}}}
-    artifacts = {artifact["key"]: artifact for artifact in newest(up, "artifacts", **mine)}
     assert artifacts["progress"]["data"] == 100
+    assert "2 chunks" in artifacts["chunks"]["description"]
+
+
+def test_a_word_list_from_the_form(up: str, browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """A table, its fields and a folder are enough: a clip for each cell is there."""
+    table = tmp_path / "words.csv"
+    table.write_text("word,meaning\ncat,an animal\n")
+    artifacts = submitted(up, browser, "voice_wordlist", str(table), "word,meaning", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "words" / "cat" / "meaning.mp3").stat().st_size
     assert "2 chunks" in artifacts["chunks"]["description"]
