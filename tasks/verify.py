@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from blocks.decoder import Decoder, Samples
+from blocks.decoder import Samples, opened
 from blocks.sound import FASTEST_RATE, SLOWEST_RATE
 from blocks.speech import NotSpeech
 from tasks.pitch import pitch_hz
+from tasks.short import check_short
+from tasks.variation import variation_db
 
 WINDOW_S = 0.005
 EDGE_DB = -40.0
@@ -26,8 +28,7 @@ SLOWEST_CPS, FASTEST_CPS = 0.5, 60.0
 """Characters a second outside of which no voice speaks a whole text at normal speed. (Rows of rare symbols, each read
 by its name, come to 0.8.)"""
 SHORT_TEXT = 20
-"""Below this many characters the pace tells nothing (`1984` takes as long as a sentence): only a length bound holds."""
-SHORT_MAX_S = 15.0
+"""Below this many characters the pace tells nothing: `1984` takes as long as a sentence. They have their own rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Measure:
     """Over the speech."""
     pitch_hz: float
     """Of the vowels; 0 where it cannot be told."""
+    variation_db: float
+    """How much its colour changes; infinite where it cannot be told."""
 
     @property
     def speech_s(self) -> float:
@@ -58,7 +61,7 @@ def measure(data: bytes) -> Measure:
     Raises NotSpeech when it does not decode, is empty, is silent, or holds what no speech is made of.
     """
     try:
-        with Decoder(data) as file:
+        with opened(data) as file:
             # Integers are three times as fast to measure, but of a float file they are all zero.
             full = 32768 if file.subtype == "PCM_16" else 1
             rate = file.samplerate
@@ -80,7 +83,8 @@ def measure(data: bytes) -> Measure:
     rms = dbfs(math.sqrt(max(0.0, float(speech @ speech) / len(speech) - mean * mean)) / full)
     if rms < SILENCE_DBFS:
         raise NotSpeech(f"silence: {rms:.0f} dBFS over {len(mono) / rate:.2f} s")
-    return Measure(rate, len(mono), start, end, onset, round(peak, 2), round(rms, 2), pitch_hz(speech, rate))
+    pitch, variation = pitch_hz(speech, rate), round(variation_db(speech, rate), 2)
+    return Measure(rate, len(mono), start, end, onset, round(peak, 2), round(rms, 2), pitch, variation)
 
 
 def _check_numbers(sound: Samples) -> None:
@@ -116,13 +120,10 @@ def dbfs(amplitude: float) -> float:
 
 
 def check_pace(measured: Measure, text: str, speed: float) -> None:
-    """Raise NotSpeech when a sound is far too short or too long to be this text, said at this speed."""
+    """Raise NotSpeech when a sound is far too short or too long to be this text, said at this speed, or is no word."""
     seconds, characters = measured.speech_s, sum(not c.isspace() for c in text)
     if characters < SHORT_TEXT:
-        if seconds * speed > SHORT_MAX_S:
-            raise NotSpeech(
-                f"{seconds:.1f} s of sound for {characters} characters: at most {SHORT_MAX_S:.0f} s is speech"
-            )
+        check_short(text, seconds * speed, measured.variation_db)
         return
     pace = characters / seconds / speed
     if not SLOWEST_CPS <= pace <= FASTEST_CPS:

@@ -26,10 +26,11 @@ VOICE = Voice("scripted", "v", "en")
 
 
 def spoken(text: str) -> bytes:
-    """A sound as long as the text would take to say."""
-    rng = np.random.default_rng(len(text))
+    """A sound as long as the text would take to say: noise, by turns bright and dull, for a steady one is no speech."""
+    noise = np.random.default_rng(len(text)).uniform(-0.3, 0.3, 16_000 * max(4, len(text)) // 15)
+    dull = np.convolve(noise, np.full(16, 0.2), "same")
     data = io.BytesIO()
-    soundfile.write(data, rng.uniform(-0.3, 0.3, 16_000 * max(4, len(text)) // 15), 16_000, format="WAV")
+    soundfile.write(data, np.where(np.arange(len(noise)) // 1_000 % 2, noise, dull), 16_000, format="WAV")
     return data.getvalue()
 
 

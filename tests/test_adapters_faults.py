@@ -27,7 +27,7 @@ from tests.emulator.vendors import VENDORS
 from tests.ports import answering, dead_port
 
 TEXT = "Good morning to all of you."
-FOR_THE_EAR = {"third", "silence", "wrong_rate", "fallback_voice", "mp3_as_wav"}
+FOR_THE_EAR = {"third", "silence", "noise", "looped", "wrong_rate", "fallback_voice", "mp3_as_wav"}
 """A whole file, and not the speech: only the verification of clips can tell."""
 CUT = {"cut_length", "cut_chunked", "no_reply", "reset", "reset_midway", "hang", "hang_midway"}
 HANGS = {"hang", "hang_midway"}

@@ -149,12 +149,16 @@ def test_good_speech_that_looks_odd(fault: str, http: httpx.Client, play):
 
 @pytest.mark.parametrize("provider", SERVED)
 def test_wrong_speech(provider: str, http: httpx.Client, play):
-    """200 with a header, a third, silence, another voice or another rate, measured in the sound itself."""
+    """200 with a header, a third, silence, noise, a loop, another voice or rate, measured in the sound itself."""
     whole = heard(provider, ask(http, provider, TEXT))
     assert len(heard(provider, play(provider, "header_only")).samples) == 0
     assert heard(provider, play(provider, "third")).seconds == pytest.approx(whole.seconds / 3, abs=0.01)
     silence = heard(provider, play(provider, "silence"))
     assert (silence.seconds, np.abs(silence.samples).max()) == (whole.seconds, 0)
+    noise = heard(provider, play(provider, "noise"))
+    assert noise.seconds == pytest.approx(whole.seconds, abs=0.01)
+    assert np.abs(np.corrcoef(noise.samples[1:], noise.samples[:-1])[0, 1]) < 0.05
+    assert heard(provider, play(provider, "looped")).seconds == pytest.approx(5 * whole.seconds, abs=0.01)
     other = heard(provider, play(provider, "fallback_voice"))
     assert abs(other.samples).max() > 1_000
     assert other.samples.tobytes() != whole.samples.tobytes()

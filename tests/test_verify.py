@@ -131,14 +131,6 @@ def test_pace_knows_the_speed() -> None:
     check_pace(measured, SENTENCE, 3.0)
 
 
-def test_short_items_have_their_own_rule() -> None:
-    """`1984` may take as long as a sentence, yet not a minute."""
-    check_pace(measure(file_of(babble(3.0))), "1984", 1.0)
-    check_pace(measure(file_of(babble(0.2))), "a", 1.0)
-    with pytest.raises(NotSpeech, match="4 characters"):
-        check_pace(measure(file_of(babble(60.0))), "1984", 1.0)
-
-
 def flac(total: int, sound: np.ndarray | None = None) -> bytes:
     """A FLAC file whose head tells of so many samples; 0 stands for `not known`."""
     whole = file_of(babble(2.0) if sound is None else sound, container="FLAC")

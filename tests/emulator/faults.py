@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.emulator.sound import Format, Sound, at, encoded
 from tests.emulator.wire import Answer
@@ -13,10 +14,17 @@ from tests.emulator.wire import Answer
 _ENDLESS = b"\xff\xff\xff\xff"
 _PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in to this network.</body></html>"
 
+
+def _hiss(count: int) -> NDArray[np.int16]:
+    return np.random.default_rng(count).integers(-8_000, 8_000, count, np.int16)
+
+
 SOUND: Mapping[str, Callable[[Sound], Sound]] = {
     "header_only": lambda sound: replace(sound, samples=sound.samples[:0]),
     "third": lambda sound: replace(sound, samples=sound.samples[: len(sound.samples) // 3]),
     "silence": lambda sound: replace(sound, samples=np.zeros_like(sound.samples)),
+    "noise": lambda sound: replace(sound, samples=_hiss(len(sound.samples))),
+    "looped": lambda sound: replace(sound, samples=np.tile(sound.samples, 5)),
     "other_rate": lambda sound: at(sound, 16_000),
     "wrong_rate": lambda sound: replace(at(sound, round(sound.rate * 2 / 3)), rate=sound.rate),
 }
@@ -65,6 +73,8 @@ MEANINGS = {
     "header_only": "200, and a WAV header without samples (44 bytes)",
     "third": "200, a third of the speech",
     "silence": "200, silence as long as the speech",
+    "noise": "200, white noise as long as the speech: what cloning models make of a word alone",
+    "looped": "200, the speech five times over",
     "other_rate": "good speech at 16,000 samples a second: not as asked for, but as the header says",
     "wrong_rate": "the samples' rate is two thirds of what the answer says: fast and shrill",
     "fallback_voice": "200, the text in another voice than asked for",

@@ -85,7 +85,10 @@ def babble(text: str, speed: float, rate: int) -> Sound:
 def _tape(rate: int) -> NDArray[np.int16]:
     time = np.arange(rate * _TAPE_S) / rate
     pitch = 2 * np.pi * (120 * time + 3 * np.sin(2 * np.pi * 0.6 * time))
-    voice = np.sum([np.sin(pitch * overtone) / overtone for overtone in (1, 2, 3, 5, 8)], axis=0)
+    # Each overtone comes and goes, as in vowels: what never changes is taken for a hum.
+    vowels = {1: 1.3, 2: 2.3, 3: 3.1, 5: 4.7, 8: 5.9, 15: 2.9}
+    swells = {overtone: np.cos(np.pi * hz * time) ** 4 / overtone**0.5 for overtone, hz in vowels.items()}
+    voice = np.sum([swell * np.sin(pitch * overtone) for overtone, swell in swells.items()], axis=0)
     syllables = np.clip(np.sin(2 * np.pi * 4.3 * time) + 0.4 * np.sin(2 * np.pi * 1.1 * time) + 0.3, 0, None)
     tape: NDArray[np.int16] = (voice * syllables * 4_500).astype(np.int16)
     return tape
