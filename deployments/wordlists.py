@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from blocks import storage
 from blocks.key_health import opened_store
 from blocks.key_source import asks_blocks
-from blocks.speech import BadInput
 from deployments.answers import Answer, answer_of_words
 from deployments.narration import absolute, is_file, role_told, watched
 from deployments.reach import reach_prefect, settle_prefect
@@ -75,12 +74,12 @@ def _asks_prefect(source: str, options: dict[str, Any]) -> bool:
 def _preview(source: str, options: dict[str, Any], *, with_shelf: bool = False) -> "Preview":
     """Of a run that may find its speech on the shelf and its files in the output, or of one that finds nothing."""
     from blocks.bucket import storage_for
+    from tasks.cell_output import check_options
     from tasks.shared_shelf import shelf_at
     from tasks.studio import Company
     from tasks.wordlist_preview import preview
 
-    if options["workers"] < 0:
-        raise BadInput(f"{options['workers']} workers cannot speak: name how many calls may run at one time")
+    check_options(options["loudness"], options["workers"], options["base_url"])
     run = role_told(options)
 
     async def look() -> "Preview":

@@ -21,7 +21,7 @@ from tasks import studio
 from tasks.artifacts import publish_units
 from tasks.casting import Role, read_cast
 from tasks.cell_manifest import addresses_of, cell_manifest, cell_rows, cell_summary, with_earlier
-from tasks.cell_output import CellOutput
+from tasks.cell_output import CellOutput, check_options
 from tasks.cell_voices import engaged
 from tasks.durations import seconds
 from tasks.futures import sealed
@@ -32,8 +32,9 @@ from tasks.source import name_of
 from tasks.spend import Spend, costs_usd
 from tasks.tabulate import kept_frame, put_back, read_only, tabulate
 from tasks.voicing import voiced
+from tasks.word_fields import wanted_of
 from tasks.word_list import Unfinished, WordList, word_list
-from tasks.wordlist import document_of, parts_of, wanted_of, words_of
+from tasks.wordlist import document_of, parts_of, words_of
 from tasks.write import write
 
 SETTINGS = (
@@ -125,10 +126,7 @@ async def voice_wordlist(
     """
     started, progress = time.monotonic(), WATCHED.get() or Progress()
     progress.run = str(flow_run.id)
-    if not -50 <= loudness <= -5:
-        raise BadInput(f"a loudness of {loudness} LUFS is not to be had: name one from -50 to -5; -19 is usual")
-    if workers < 0:
-        raise BadInput(f"{workers} workers cannot speak: name how many calls may run at one time, or 0 for the plan's")
+    check_options(loudness, workers, base_url)
     until = started + seconds(deadline)
     ledger = Ledger(home() / "ledger" / f"{flow_run.id}.jsonl", budget)
     made = CellOutput(await storage_for(output), source, format, loudness, base_url)
@@ -159,15 +157,16 @@ async def voice_wordlist(
         progress.stage = "speaking"
         progress.total, progress.reused = len(before), len(before)
         say = partial(voiced, store=room.store, workers=workers, policy=suspects)
-        takes = await say(parts, patient=company.has_others)
+        # What a run cannot go on with, an empty account or a budget, is a failure of its cells: the others are written.
+        takes = await say(parts, patient=True)
         takes = await company.said_by_others(document, takes, missing, say)
         progress.stage = "writing"
         files = await write(sealed(missing), sealed(takes), made, sealed(room.shelf.read), sealed(progress))
         rows = cell_rows(words.cells, takes, files, before, made, costs_usd(ledger.entries))
         settings = {name: flow_run.parameters[name] for name in SETTINGS}
         kept = Run(progress.run, settings, progress.calls, progress.retries, ledger)
-        facts = cell_summary(table, rows, run.voice, takes, kept, len(before))
-        whole = with_earlier(rows, words, earlier)
+        facts = cell_summary(table, rows, run.voice, takes, kept, len(before), made.owner)
+        whole = await aside(with_earlier, rows, words, await aside(made.earlier), made)  # others may have run meanwhile
         failed = cell_manifest(sealed(whole), sealed(facts), made)
         back = await put_back(table, sealed(addresses_of(whole))) if update else None
         await publish_units(takes, made.storage.place(made.manifest_csv))
@@ -178,11 +177,18 @@ async def voice_wordlist(
     return voiced_list
 
 
-async def voice_frame(frame: pd.DataFrame, fields: str, **options: Any) -> WordList:
-    """The same for a DataFrame, whose rows are kept under `SPEECH_HOME`; what it returns knows the frame.
+async def voice_frame(frame: pd.DataFrame, fields: str, name: str = "words", **options: Any) -> WordList:
+    """The same for a DataFrame, which is called by this name; what it returns knows the frame.
 
-    `options` are the parameters of `voice_wordlist`.
+    `options` are the parameters of `voice_wordlist`. Raises BadInput, and Unfinished, whose `words` know it, too.
     """
-    words: WordList = await voice_wordlist(await aside(kept_frame, frame), fields, **options)
-    words._frame = frame  # noqa: SLF001 - no field: it need not go to Prefect
+    if options.pop("update", False):
+        raise BadInput("a DataFrame is not written back: take the `frame` of what this returns")
+    source = await aside(kept_frame, frame, name)
+    try:
+        words: WordList = await voice_wordlist(source, fields, **options)
+    except Unfinished as error:
+        error.words._frame = frame  # noqa: SLF001 - no field: it need not go to Prefect
+        raise
+    words._frame = frame  # noqa: SLF001 - the same
     return words

@@ -56,29 +56,42 @@ def cell_rows(
     return cell_table(rows)
 
 
-def with_earlier(rows: pd.DataFrame, words: Words, earlier: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows with those of earlier runs about other cells of the table: of other fields, types or failures."""
+def with_earlier(
+    rows: pd.DataFrame, words: Words, earlier: Mapping[str, Mapping[str, Any]], output: CellOutput
+) -> pd.DataFrame:
+    """The rows with those of earlier runs about other cells of the table: of other fields, types or failures.
+
+    Only what still is as it was: the cell holds the same text, and the file of one that was spoken stands.
+    """
     own = {cell.file.rpartition(".")[0] for cell in words.cells}
+    others = {file: row for file, row in earlier.items() if file.rpartition(".")[0] not in own and words.holds(row)}
+    whole = output.whole(others)
     kept = []
-    for file, row in earlier.items():
-        folder = file.rpartition("/")[0]
-        if file.rpartition(".")[0] not in own and folder in words.numbers:
+    for file, row in others.items():
+        folder, spoken = file.rpartition("/")[0], row["status"] == "ok"
+        if file in whole or not spoken:
             place = {"row": words.numbers[folder] + 1, "source_line": words.rows[folder].line}
-            kept.append({**row, **place, "reused": True, "attempts": 0, "cost_usd": 0.0})
+            address = {"address": output.address(file) if spoken else None}
+            kept.append({**row, **place, **address, "reused": True, "attempts": 0, "cost_usd": 0.0})
     return pd.concat([rows, cell_table(kept)]).sort_values("row", kind="stable", ignore_index=True) if kept else rows
 
 
 def cell_summary(
-    table: Table, rows: pd.DataFrame, voice: Voice, takes: Sequence[Take], run: Run, standing: int
+    table: Table, rows: pd.DataFrame, voice: Voice, takes: Sequence[Take], run: Run, standing: int, owner: str
 ) -> dict[str, Any]:
-    """The run as JSON; so many files stood there before."""
+    """The run as JSON; so many files stood there before. `owner` is `CellOutput.owner`."""
     spoken = rows[rows["status"] == "ok"]
     clips = [take.outcome for take in takes if isinstance(take.outcome, Clip)]
     said = rows[rows["disposition"] != "empty"]
     return {
         "run_id": run.id,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": {"path": address_of(table.source), "sha256": table.sha256, "encoding": table.encoding},
+        "source": {
+            "path": address_of(table.source),
+            "owner": owner,
+            "sha256": table.sha256,
+            "encoding": table.encoding,
+        },
         "voice": asdict(voice),
         "settings": dict(run.settings),
         "totals": {
@@ -111,7 +124,7 @@ def write_cell_manifest(rows: pd.DataFrame, facts: Mapping[str, Any], output: Ce
     """
     storage = output.storage
     storage.write(output.manifest_csv, compose_csv(rows).encode(errors="backslashreplace"))
-    failed = compose_failures(rows, address_of(output.source), output.failures_of_others())
+    failed = compose_failures(rows, output.name, output.failures_of_others())
     if failed:
         storage.write(FAILURES, failed.encode(errors="backslashreplace"))
     else:
@@ -126,9 +139,9 @@ cell_manifest = task(name="manifest", cache_policy=NO_CACHE, persist_result=Fals
 
 
 def addresses_of(rows: pd.DataFrame) -> dict[int, dict[str, str]]:
-    """Where each field's clip is, by the place of its row in the table."""
+    """Where each field's clip is, by the place of its row in the table; empty where it has none."""
     found: dict[int, dict[str, str]] = {}
-    there = rows[rows["address"].notna() & (rows["status"] == "ok")]
-    for row, field, address in zip(there["row"], there["field"], there["address"], strict=True):
+    told = rows["address"].where(rows["status"] == "ok", "").fillna("")
+    for row, field, address in zip(rows["row"], rows["field"], told, strict=True):
         found.setdefault(int(row) - 1, {})[str(field)] = str(address)
     return found

@@ -1,16 +1,18 @@
 """Where the files of a word list are made: what stands there from earlier runs, and whose it is."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from blocks.speech import BadInput, Voice
-from blocks.storage import Storage
+from blocks.storage import Storage, home, is_remote
 from tasks.casting import Role
 from tasks.cell_clips import standing
-from tasks.cell_rows import made_of, read_cell_table, read_failures
+from tasks.cell_rows import COLUMNS, made_of, read_cell_table, read_failures
 from tasks.retake import Policy
 from tasks.segment_clips import address_of
 from tasks.source import name_of
@@ -18,6 +20,8 @@ from tasks.wordlist import Cell
 
 MANIFEST = ".manifest.csv"
 FAILURES = "failures.csv"
+FRAMES = "frames"
+"""Where DataFrames are kept as tables, under `SPEECH_HOME`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +58,44 @@ class CellOutput:
         Raises BadInput, and StorageFailed where a store does not answer.
         """
         self.storage.check()
+        self.check_owner(cells)
+
+    def check_owner(self, cells: Sequence[Cell]) -> None:
+        """The same, but that it writes nothing."""
         own = [self.storage.place(name) for name in (self.manifest_csv, self.manifest_json, FAILURES)]
         if address_of(self.source) in own:
             raise BadInput(f"{self.source} would be overwritten by what is made of it: choose another --output")
         wanted = {cell.file for cell in cells}
         for name in self._manifests():
-            taken = name == self.manifest_csv or not wanted.isdisjoint(row_file for row_file in self._rows(name))
             other = self._source_of(name)
-            if taken and not (name == self.manifest_csv and other == address_of(self.source)):
+            # A run that was killed between its two files has left no word of whose they are: they bear our name.
+            if name == self.manifest_csv and {other.get("owner"), other.get("path")} & {None, *self._names}:
+                continue
+            if name == self.manifest_csv or not wanted.isdisjoint(self._rows(name)):
                 raise BadInput(
-                    f"{self.storage.address} holds the clips of {other}, whose place this run would take: "
-                    "choose another --output"
+                    f"{self.storage.address} holds the clips of {other.get('path') or name}, whose place this run "
+                    "would take: choose another --output"
                 )
+
+    @property
+    def name(self) -> str:
+        """Of the table, whatever folder it is in."""
+        return name_of(self.source).name
+
+    @property
+    def owner(self) -> str:
+        """Whose clips they are: the table as it is seen from here, so that both may move together.
+
+        From a bucket, and of a DataFrame, it is seen by its name.
+        """
+        source = Path(address_of(self.source))
+        if is_remote(self.storage.address) or is_remote(self.source) or source.is_relative_to(home() / FRAMES):
+            return self.name
+        return Path(os.path.relpath(source, self.storage.address)).as_posix()
+
+    @property
+    def _names(self) -> set[str]:
+        return {self.owner, address_of(self.source)}
 
     def earlier(self) -> dict[str, Mapping[str, Any]]:
         """The rows of the manifest that an earlier run has left of this table, by their file."""
@@ -85,8 +115,13 @@ class CellOutput:
             made = made_of(cell.text, voices[cell.role], self.suffix, self.loudness_lufs)
             if row.get("status") == "ok" and row["made_of"] == made and not (policy == "fail" and row["flags"]):
                 kept[cell.file] = row
-        whole = standing({file: (int(row["bytes"]), str(row["sha256"])) for file, row in kept.items()}, self.storage)
+        whole = self.whole(kept)
         return {file: row for file, row in kept.items() if file in whole}
+
+    def whole(self, rows: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        """Those of these files that stand as their row tells."""
+        told = {file: (row["bytes"], str(row["sha256"])) for file, row in rows.items() if isinstance(row["bytes"], int)}
+        return standing(told, self.storage)
 
     def _manifests(self) -> list[str]:
         """The names of what may be tables of word lists."""
@@ -102,16 +137,16 @@ class CellOutput:
             return {}
         if not {"file", "made_of"} <= set(table.columns):
             return {}
-        rows = table[table["file"].notna()].astype(object)
+        rows = table.reindex(columns=list(COLUMNS))[table["file"].notna()].astype(object)
         told = rows.where(rows.notna(), None).to_dict("records")
         return {str(row["file"]): {str(column): value for column, value in row.items()} for row in told}
 
-    def _source_of(self, manifest: str) -> str:
+    def _source_of(self, manifest: str) -> dict[str, str]:
         try:
             facts = json.loads(self.storage.read(f"{manifest.removesuffix(MANIFEST)}.manifest.json"))
-            return str(facts["source"]["path"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return "a table that nobody knows any more"
+            return {name: str(value) for name, value in facts["source"].items()}
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
 
     def failures_of_others(self) -> list[dict[str, str]]:
         """What other tables have left in `failures.csv`."""
@@ -119,7 +154,17 @@ class CellOutput:
             rows = read_failures(self.storage.read(FAILURES))
         except (FileNotFoundError, ValueError):
             return []
-        return [row for row in rows if row["source"] != address_of(self.source)]
+        return [row for row in rows if row["source"] != self.name]
+
+
+def check_options(loudness: float, workers: int, base_url: str) -> None:
+    """Raises BadInput."""
+    if not -50 <= loudness <= -5:
+        raise BadInput(f"a loudness of {loudness} LUFS is not to be had: name one from -50 to -5; -19 is usual")
+    if workers < 0:
+        raise BadInput(f"{workers} workers cannot speak: name how many calls may run at one time, or 0 for the plan's")
+    if any(character.isspace() for character in base_url):
+        raise BadInput(f"{base_url!r} is no address: write one such as https://cdn.example.org/audio")
 
 
 def only_these(failures: bytes, place: str, source: str) -> frozenset[str]:
@@ -128,7 +173,7 @@ def only_these(failures: bytes, place: str, source: str) -> frozenset[str]:
         rows = read_failures(failures)
     except ValueError as error:
         raise BadInput(f"{place} is no list of failures ({error}): name the failures.csv of an earlier run") from error
-    found = frozenset(row["file"].rpartition(".")[0] for row in rows if row["source"] == address_of(source))
+    found = frozenset(row["file"].rpartition(".")[0] for row in rows if row["source"] == name_of(source).name)
     if not found:
         others = sorted({row["source"] for row in rows})
         raise BadInput(f"{place} names no cell of {source}" + (f", but of {', '.join(others[:3])}" if others else ""))

@@ -1,6 +1,7 @@
 """What of a word list's files belongs to one run."""
 
 import json
+from pathlib import PurePath
 
 from blocks.storage import Storage
 from tasks.cell_output import FAILURES, MANIFEST
@@ -26,7 +27,7 @@ def clips_of(run: str, kept_in: Storage, manifest: str) -> list[str]:
     sizes = {str(file): int(size) for file, size in zip(made["file"], made["bytes"], strict=True)}
     standing = {entry.name: entry.bytes for entry in kept_in.entries()}
     clips = [file for file, size in sizes.items() if standing.get(file) == size]
-    failures = [FAILURES] if _is_only(facts["source"]["path"], kept_in) else []
+    failures = [FAILURES] if _is_only(PurePath(facts["source"]["path"]).name, kept_in) else []
     return [*clips, *failures, csv, manifest]
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from prefect import task
@@ -152,7 +154,8 @@ def check_clips(listed: bytes, folder: str, source: str) -> None:
 
 def address_of(source: str) -> str:
     """Where a source is, whatever folder a command is given in; a name that is not UTF-8, as a file can hold it."""
-    whole = source if is_remote(source) else str(Path(source).expanduser().absolute())
+    local = url2pathname(urlsplit(source).path) if source.startswith("file://") else source
+    whole = local if is_remote(local) else str(Path(local).expanduser().absolute())
     return whole.encode(errors="replace").decode()
 
 

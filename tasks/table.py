@@ -106,7 +106,7 @@ def check_fields(table: Table, fields: Sequence[str]) -> None:
 def _near(field: str, fields: Sequence[str]) -> str:
     names = {name.casefold(): name for name in reversed(fields)}
     near = difflib.get_close_matches(field.casefold().strip(), names, n=1)
-    return f": did you mean {names[near[0]]!r}?" if near else ""
+    return f" (is {names[near[0]]!r} meant?)" if near else ""
 
 
 def _few(fields: Sequence[str]) -> str:
@@ -163,9 +163,10 @@ def _brief(value: Any) -> str:
 def updated(table: Table, addresses: Mapping[int, Mapping[str, str]]) -> bytes:
     """The source's bytes with the addresses put in: of each row, by its place in the table, and field.
 
-    All else stays as it is; so does an address that is there already where none is given. Raises BadInput.
+    An empty address clears one that is there. All else stays as it is; so does an address that is there already where
+    none is given. Raises BadInput.
     """
-    addresses = {row: told for row, fields in addresses.items() if (told := _given(fields))}
+    addresses = {row: told for row, fields in addresses.items() if (told := _given(table.rows[row], fields))}
     fields = _in_order(addresses, table.fields)
     if not fields:
         return table.data
@@ -186,8 +187,14 @@ def updated(table: Table, addresses: Mapping[int, Mapping[str, str]]) -> bytes:
         ) from error
 
 
-def _given(fields: Mapping[str, str]) -> dict[str, str]:
-    return {field: address for field, address in fields.items() if address}
+def _given(row: Row, fields: Mapping[str, str]) -> dict[str, str]:
+    audio = row.values.get(KEY)
+    there = audio if isinstance(audio, Mapping) else {}
+    return {
+        field: address
+        for field, address in fields.items()
+        if address or there.get(field) or row.values.get(f"{KEY}.{field}")
+    }
 
 
 def _in_order(addresses: Mapping[int, Mapping[str, str]], fields: Sequence[str]) -> list[str]:

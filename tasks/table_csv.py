@@ -12,6 +12,8 @@ from tasks.table_text import LINE_END, MOST_ROWS, Edit, Found
 
 SEPARATORS: Final = (",", "\t", ";", "|")
 _NAMES: Final = {",": "comma", ";": "semicolon", "\t": "tab"}
+_NAMED_SEPARATOR: Final = re.compile(r"sep=([^\r\n\"])(?:\r\n?|\n)")
+"""What spreadsheets write, and read, before the header."""
 _SAMPLE: Final = 100
 """Records that the separator is told from."""
 _NONE: Final = (0.0, False, 0)
@@ -46,8 +48,9 @@ def _cell(separator: str) -> re.Pattern[str]:
 
 def records(text: str, separator: str) -> Iterator[Record]:
     """The records in order, without those lines that are empty. Raises UnclosedQuote."""
-    at = len(text) - len(text.lstrip("\ufeff"))
-    line = 1
+    at, line = len(text) - len(text.lstrip("\ufeff")), 1
+    if named := _NAMED_SEPARATOR.match(text, at):
+        at, line = named.end(), 2
     while at < len(text):
         cells, first, end = [], line, separator
         while end == separator:
@@ -70,6 +73,8 @@ def separator_of(text: str, likely: str) -> str:
 
     The likely one where the header has one cell by them all.
     """
+    if named := _NAMED_SEPARATOR.match(text, len(text) - len(text.lstrip("\ufeff"))):
+        return named[1]
     ranks = {candidate: _rank(text, candidate) for candidate in dict.fromkeys([likely, *SEPARATORS])}
     best = max(ranks, key=lambda candidate: ranks[candidate])
     return best if ranks[best] > _NONE else likely
@@ -173,7 +178,7 @@ def addressed_csv(
     for number, record in enumerate(chain([header], filled), -1):
         told = addresses.get(number, {})
         for index, field in old:
-            if told.get(field):
+            if field in told:
                 cell = record.cells[index]
                 yield Edit(cell.start, cell.end, _quoted(told[field], separator))
         if new:

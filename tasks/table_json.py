@@ -112,7 +112,7 @@ def _types(text: str, at: int) -> Iterator[tuple[str, Item]]:
         if last.key in keys:
             raise JSONDecodeError(f"An object has the key {last.key!r} twice", text, last.key_start)
         keys.add(last.key)
-        if isinstance(last.value, list) and any(isinstance(item, dict) for item in last.value):
+        if isinstance(last.value, list) and last.value and isinstance(last.value[0], dict):
             for item in items(text, last.start):
                 yield last.key, _row(item)
     _check_end(text, end_of(text, at, last))

@@ -55,7 +55,7 @@ def addressed_parquet(data: bytes, fields: Sequence[str], addresses: Mapping[int
         name = f"audio.{field}"
         there = table.schema.names.index(name) if name in table.schema.names else -1
         old = table.column(there).to_pylist() if there >= 0 else [None] * table.num_rows
-        told = [addresses.get(number, {}).get(field) or kept for number, kept in enumerate(old)]
+        told = [addresses.get(number, {}).get(field, kept) or None for number, kept in enumerate(old)]
         column = pa.array(told, pa.string())
         table = table.append_column(name, column) if there < 0 else table.set_column(there, name, column)
     out = BytesIO()

@@ -1,7 +1,10 @@
 """A table is read before anything is spoken, and written back when all is: with addresses, and else as it was."""
 
 import hashlib
+import json
+import tempfile
 from collections.abc import Mapping
+from datetime import datetime, time
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +16,10 @@ from blocks.speech import BadInput, RunFailed
 from blocks.storage import Storage, home
 from blocks.storage.folder import replace
 from blocks.storage.threads import aside
-from tasks.cell_output import only_these
+from tasks.cell_output import FRAMES, only_these
 from tasks.source import read_bytes
 from tasks.table import Table, check_update, read_table, updated
-from tasks.wordlist import fields_of
+from tasks.word_fields import fields_of
 
 
 def read_wordlist(source: str, storage: Storage | None, fields: str, *, update: bool) -> Table:
@@ -25,13 +28,26 @@ def read_wordlist(source: str, storage: Storage | None, fields: str, *, update: 
     names = [field.name for field in fields_of(fields, table.fields)]
     if update:
         check_update(table, names)
-        _check_place(source)
+        _check_place(source, storage)
     return table
 
 
-def _check_place(source: str) -> None:
-    if "://" in source and not source.startswith("s3://"):
+def _check_place(source: str, storage: Storage | None) -> None:
+    """Raises BadInput for a place where nothing can be written, before anything is paid for."""
+    if storage:
+        storage.check()
+        return
+    if "://" in source:
         raise BadInput(f"{source} cannot be written back: update a file of this machine, or of a bucket")
+    path = Path(source).expanduser().resolve()
+    try:
+        if not path.stat().st_mode & 0o222:
+            raise BadInput(f"{source} is marked as read-only: let it be written, or leave --update out")
+        with path.open("r+b"), tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        reason = f"{source} cannot be written back ({error.strerror})"
+        raise BadInput(f"{reason}: let it be written, or leave --update out") from error
 
 
 def write_back(table: Table, addresses: Mapping[int, Mapping[str, str]], storage: Storage | None) -> str:
@@ -64,13 +80,31 @@ async def read_only(failures: str, source: str) -> frozenset[str] | None:
     return only_these(data, failures, source)
 
 
-def kept_frame(frame: pd.DataFrame) -> str:
-    """The place of a file with the rows of this frame, by their content: a run is resumed from it."""
-    data = frame.to_json(orient="records", lines=True, force_ascii=False, date_format="iso").encode()
-    path = home() / "frames" / f"frame-{hashlib.sha256(data).hexdigest()[:12]}.jsonl"
+def kept_frame(frame: pd.DataFrame, name: str) -> str:
+    """The place of a file of this name with the rows of the frame: a run is resumed from it. Raises BadInput."""
+    columns = [str(column) for column in frame.columns]
+    if frame.columns.nlevels > 1 or len(set(columns)) < len(columns):
+        raise BadInput("the columns of the DataFrame need one name each, and no two the same: rename or flatten them")
+    if frame.empty:
+        raise BadInput("the DataFrame has no rows: nothing to speak")
+    if not name or set(name) & set("/\\"):
+        raise BadInput(f"{name!r} is no name for a table: write a word")
+    told = frame.convert_dtypes().astype(object)
+    rows = (dict(zip(columns, map(_cell, row), strict=True)) for row in told.itertuples(index=False, name=None))
+    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode(errors="replace")
+    path = home() / FRAMES / hashlib.sha256(data).hexdigest()[:12] / f"{name}.jsonl"
     if not path.exists():
         replace(path, data)
     return str(path)
+
+
+def _cell(value: object) -> str | None:
+    """As a person would write it: a day without its midnight, and nothing for what is missing."""
+    if pd.api.types.is_scalar(value) and pd.isna(value):  # type: ignore[call-overload]  # of a scalar it is a bool
+        return None
+    if isinstance(value, datetime) and value.time() == time():
+        return value.date().isoformat()
+    return str(value)
 
 
 @task(name="tabulate", cache_policy=NO_CACHE, persist_result=False)

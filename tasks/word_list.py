@@ -95,9 +95,9 @@ class WordList(BaseModel):
         if self._frame is None:
             texts = spoken.pivot_table(index="row", columns="field", values="text", aggfunc="first", sort=False)
             return texts.join(audio)
-        places = pd.RangeIndex(1, len(self._frame) + 1)
-        added = audio.reindex(places).set_axis(self._frame.index)
-        return self._frame.drop(columns=[name for name in added if name in self._frame]).join(added)
+        added = audio.reindex(pd.RangeIndex(1, len(self._frame) + 1))
+        whole = self._frame.drop(columns=[name for name in added if name in self._frame])
+        return whole.assign(**{str(name): added[name].to_numpy() for name in added})
 
     def _read(self, place: str) -> bytes:
         folder, name = place.rsplit("/", 1) if is_remote(place) else os.path.split(place)

@@ -1,11 +1,13 @@
-"""A table's cells and who says each: the wanted fields of the wanted rows, and the file that each is to become."""
+"""A table's cells: the wanted fields of the wanted rows, who says each, and the file that it is to become."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from blocks.speech import BadInput, Limits, Voice
-from tasks.casting import Role, key_of, role_of
+from tasks.casting import Role, key_of
 from tasks.cell_names import file_names, folders
 from tasks.chunk import conserve, split_text
 from tasks.cuts import speakable
@@ -16,43 +18,13 @@ from tasks.source import name_of
 from tasks.speak import Speaker
 from tasks.table import Row, Table, check_fields, text_of
 from tasks.voicing import Part
+from tasks.word_fields import Wanted, role_for
 
 MOST_CELLS = 300_000
 """A run holds some 2 kB of facts for each."""
 TYPE = "type"
 """The field that tells a row's type, where the table is not parted by types."""
-ADDRESSES = "audio."
-"""How the fields begin that a table has got from an earlier run."""
-_FORM = "write it as word, definition@en=Katie, meaning@ja: a field, its language, its voice"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of the table that is spoken."""
-
-    name: str
-    language: str = ""
-    """Of what stands in it; empty is the run's."""
-    voice: str = ""
-    """As `tasks.casting.role_of` reads it; empty is that of the language, or the run's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What of a table is spoken, and in which voices."""
-
-    fields: tuple[Field, ...]
-    run: Role
-    voices: Mapping[str, Role]
-    """Of fields and languages, by `tasks.casting.key_of`."""
-    types: frozenset[str] = frozenset()
-    """Empty for all."""
-    named_by: str = ""
-    """The field that names the rows; empty is the first that is spoken."""
-    language_field: str = ""
-    """That tells the language of each row; empty for none."""
-    only: frozenset[str] | None = None
-    """Files, without their suffix; None for all."""
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,43 +61,13 @@ class Words:
     numbers: Mapping[str, int]
     """The place of each in the table, from 0, by its folder."""
 
-
-def fields_of(told: str, known: Sequence[str]) -> tuple[Field, ...]:
-    """From `word, definition@en=Katie`; a field that is called just so comes first. Raises BadInput."""
-    fields = tuple(_field(entry, known) for entry in filter(None, (part.strip() for part in told.split(","))))
-    if not fields:
-        there = ", ".join(name for name in known if not name.startswith(ADDRESSES))
-        raise BadInput(f"which fields shall be spoken? Name them with --fields; there are {there}")
-    names = [field.name for field in fields]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BadInput(f"fields: {twice} stands there twice: leave one of them out")
-    return fields
-
-
-def wanted_of(
-    table: Table,
-    run: Role,
-    voices: Mapping[str, Role],
-    fields: str,
-    types: str = "",
-    named_by: str = "",
-    language_field: str = "",
-    *,
-    only: frozenset[str] | None = None,
-) -> Wanted:
-    """As the parameters of a run tell it. Raises BadInput."""
-    named = frozenset(filter(None, (name.strip() for name in types.split(","))))
-    return Wanted(fields_of(fields, table.fields), run, voices, named, named_by, language_field, only)
-
-
-def _field(entry: str, known: Sequence[str]) -> Field:
-    if entry in known:
-        return Field(entry)
-    rest, equals, voice = (part.strip() for part in entry.partition("="))
-    name, at, language = (part.strip() for part in rest.partition("@"))
-    if not name or (equals and not voice) or (at and not language):
-        raise BadInput(f"fields: {entry!r} names no field: {_FORM}")
-    return Field(name, language, voice)
+    def holds(self, told: Mapping[str, Any]) -> bool:
+        """Whether the table still has the cell of a manifest's row, with the same text."""
+        row = self.rows.get(str(told["file"]).rpartition("/")[0])
+        try:
+            return row is not None and normalise(text_of(row, str(told["field"]))) == (told["text"] or "")
+        except BadInput:
+            return False
 
 
 def words_of(table: Table, wanted: Wanted, suffix: str) -> Words:
@@ -134,51 +76,43 @@ def words_of(table: Table, wanted: Wanted, suffix: str) -> Words:
     check_fields(table, [*names, *filter(None, (wanted.named_by, wanted.language_field))])
     kinds = [_kind(table, row) for row in table.rows]
     _check_types(wanted.types, kinds)
-    keys = [_key(row, [wanted.named_by or names[0], *names]) for row in table.rows]
+    keys = [_key(table, row, [wanted.named_by or names[0], *names]) for row in table.rows]
     places, files = folders(list(zip(kinds, keys, strict=True))), file_names(names, suffix)
     cells = []
     for number, row in enumerate(table.rows):
         if wanted.types and kinds[number] not in wanted.types:
             continue
-        tag = text_of(row, wanted.language_field).strip() if wanted.language_field else ""
+        tag = _text(table, row, wanted.language_field).strip() if wanted.language_field else ""
         for field in wanted.fields:
             file = f"{places[number]}/{files[field.name]}"
             if wanted.only is None or file.rpartition(".")[0] in wanted.only:
-                text, role = normalise(text_of(row, field.name)), role_for(field, tag, wanted)
+                text, role = normalise(_text(table, row, field.name)), role_for(field, tag, wanted)
                 cells.append(Cell(number, row.line, kinds[number], keys[number], field.name, text, role, file))
     _check_cells(table, cells, wanted)
     numbers = {place: number for number, place in enumerate(places)}
     return Words(tuple(cells), dict(zip(places, table.rows, strict=True)), numbers)
 
 
-def role_for(field: Field, tag: str, wanted: Wanted) -> Role:
-    """Who says a field of a row in the language of this tag: the field's voice, the language's, or the run's."""
-    run, language = wanted.run, tag or field.language
-    named = wanted.voices.get(key_of(field.name)) or wanted.voices.get(key_of(language))
-    if field.voice:
-        role = role_of(field.voice, run)
-    elif named:
-        role = named
-    elif language and run.voice.language and _differ(language, run.voice.language):
-        role = replace(run, voice=replace(run.voice, name="", language=language))
-    else:
-        role = run
-    return replace(role, voice=replace(role.voice, language=language)) if language else role
-
-
-def _differ(language: str, other: str) -> bool:
-    return language.split("-", 1)[0].casefold() != other.split("-", 1)[0].casefold()
-
-
 def _kind(table: Table, row: Row) -> str:
     """What parts the rows into folders; a table without types is one of its own name."""
-    told = row.kind or (text_of(row, TYPE).strip() if TYPE in table.fields else "")
+    told = row.kind or (_text(table, row, TYPE).strip() if TYPE in table.fields else "")
     return told or name_of(table.source).stem
 
 
-def _key(row: Row, fields: Iterable[str]) -> str:
+def _key(table: Table, row: Row, fields: Iterable[str]) -> str:
     """The first of these that is not empty."""
-    return next(filter(None, (normalise(text_of(row, field)) for field in fields)), "")
+    return next(filter(None, (normalise(_text(table, row, field)) for field in fields)), "")
+
+
+def _text(table: Table, row: Row, field: str) -> str:
+    """Raises BadInput for what is no text, or half of a character."""
+    try:
+        text = text_of(row, field)
+    except BadInput as error:
+        raise BadInput(f"{table.source}, {error}") from error
+    if _HALF.search(text):
+        raise BadInput(f"{table.source}, line {row.line}: {field} holds half of a character: write the whole one")
+    return text
 
 
 def _check_types(types: Collection[str], kinds: Sequence[str]) -> None:
@@ -196,10 +130,26 @@ def _check_cells(table: Table, cells: Sequence[Cell], wanted: Wanted) -> None:
             "name fewer --fields, one --type at a time, or split the table"
         )
     if wanted.only is not None and not cells:
-        raise BadInput(f"none of the cells that --only names is in {table.source}: was the table changed since?")
+        raise BadInput(
+            f"none of the cells that --only names is among these fields of {table.source}: name the --fields of that "
+            "run, or was the table changed since?"
+        )
+    _check_voices(cells, wanted)
     if all(cell.empty for cell in cells):
         names = ", ".join(field.name for field in wanted.fields)
         raise BadInput(f"{table.source} has nothing to speak in {names}: no cell holds a letter or a digit")
+
+
+def _check_voices(cells: Sequence[Cell], wanted: Wanted) -> None:
+    """Whoever gives a voice to nothing has misspelt it, and would pay for another voice."""
+    languages = {cell.role.voice.language for cell in cells}
+    there = [field.name for field in wanted.fields] + sorted({*languages, *(tag.split("-", 1)[0] for tag in languages)})
+    known = {key_of(name): name for name in there if name}
+    for name in wanted.voices:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            meant = f"is {known[near[0]]} meant?" if near else f"there are {', '.join(known.values())}"
+            raise BadInput(f"voices: {name} is neither a field that is spoken nor a language: {meant}")
 
 
 def document_of(table: Table, cells: Sequence[Cell]) -> Document:

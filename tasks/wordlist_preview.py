@@ -15,7 +15,8 @@ from tasks.estimate import Asked, Estimate, estimate
 from tasks.preview import at_one_time
 from tasks.shelf import Shelf
 from tasks.tabulate import read_only, read_wordlist
-from tasks.wordlist import check_scripts, chunks_of, document_of, wanted_of, words_of
+from tasks.word_fields import wanted_of
+from tasks.wordlist import check_scripts, chunks_of, document_of, words_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,10 @@ async def preview(
         check_priced(theirs, options["budget"])
     check_scripts(document_of(table, spoken), spoken, voices)
     standing = set[str]()
+    told_output = (options[name] for name in ("format", "loudness", "base_url"))
+    made = CellOutput(await storage_for(options["output"]), source, *told_output)
+    await aside(made.check_owner, words.cells)
     if shelf:
-        made = CellOutput(
-            await storage_for(options["output"]), source, options["format"], options["loudness"], options["base_url"]
-        )
         standing = set(await aside(made.standing, spoken, voices, await aside(made.earlier), options["suspects"]))
     missing = [cell for cell in spoken if cell.file not in standing]
     wanted = []

@@ -88,7 +88,7 @@ def test_a_misspelt_field_is_named_with_its_near_match(tmp_path, name):
     data = "Word,definition\ncat,a pet\n" if name == "words.csv" else '[{"Word": "cat", "definition": "a pet"}]'
     words = table(tmp_path, name, data)
     check_fields(words, ["Word", "definition"])
-    told = {"defintion": "did you mean 'definition'", "word": "did you mean 'Word'", "xyz": "It has Word, definition"}
+    told = {"defintion": "is 'definition' meant", "word": "is 'Word' meant", "xyz": "It has Word, definition"}
     for field, expected in told.items():
         with pytest.raises(BadInput, match=re.escape(expected)) as refusal:
             check_fields(words, [field])

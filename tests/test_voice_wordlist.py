@@ -171,6 +171,66 @@ async def test_fields_and_types_one_after_another(tmp_path: Path, out: str) -> N
     assert set(fewer.manifest["key"]) == {"cat"}
 
 
+async def test_an_address_leaves_with_its_text(
+    tmp_path: Path, out: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is edited and fails, or is emptied, has no address any more; nor what another field's run cannot vouch for."""
+    path = saved(tmp_path, "word,meaning\nfig,a fruit\nlime,green\nrye,a grain\n")
+    through = cartesia(emulator, monkeypatch, {"fault": "silence", "contains": "figs"})
+    await voice_wordlist(str(path), "word,meaning", out, update=True, **through)
+    edited = (
+        path.read_text("utf-8")
+        .replace("fig,a fruit", "figs,a fruit")
+        .replace("lime,", ",")
+        .replace("a grain", "a corn")
+    )
+    saved(tmp_path, edited)
+    Path(out, "words/fig/meaning.wav").unlink()
+    with pytest.raises(Unfinished):
+        await voice_wordlist(str(path), "word", out, named_by="meaning", update=True, **through)
+    rows = [line.split(",") for line in path.read_text("utf-8").splitlines()[1:]]
+    assert [row[2] for row in rows] == ["", "", f"{out}/words/a-corn/word.wav"]
+    saved(tmp_path, "word,meaning\nbank,a river\n", "b.csv")
+    await voice_wordlist(str(tmp_path / "b.csv"), "word,meaning", out, **through)
+    saved(tmp_path, "word,meaning\nbank,a house\nbank,a river\n", "b.csv")
+    words = await voice_wordlist(str(tmp_path / "b.csv"), "word", out, update=True, **through)
+    assert list(words.manifest["field"]) == ["word", "word"]
+    assert (tmp_path / "b.csv").read_text("utf-8").startswith("word,meaning,audio.word\n")
+
+
+async def test_a_list_and_its_clips_move_together(tmp_path: Path) -> None:
+    """To another folder: nothing is made anew, and the addresses are those of the new place."""
+    (tmp_path / "here").mkdir()
+    saved(tmp_path / "here", SIX)
+    await voice_wordlist(str(tmp_path / "here" / "words.csv"), "word", str(tmp_path / "here" / "out"))
+    moved = (tmp_path / "here").rename(tmp_path / "there")
+    words = await voice_wordlist(str(moved / "words.csv"), "word", str(moved / "out"), update=True)
+    assert (words.calls, words.standing) == (0, 6)
+    assert f"{moved}/out/words/cat/word.mp3" in (moved / "words.csv").read_text("utf-8")
+
+
+async def test_a_manifest_that_is_cut_or_damaged(tmp_path: Path, out: str) -> None:
+    """A run that was killed between its files, or a row that somebody spoilt, costs no call and stops nobody."""
+    path = saved(tmp_path, SIX)
+    words = await voice_wordlist(str(path), "word", out)
+    Path(words.manifest_json).unlink()
+    assert (await voice_wordlist(str(path), "word", out)).standing == 6
+    table = pd.read_csv(words.manifest_csv, dtype=str)
+    table.loc[0, "bytes"] = None
+    table.to_csv(words.manifest_csv, index=False)
+    again = await voice_wordlist(str(path), "word", out)
+    assert (again.calls, again.standing, again.files) == (0, 5, 6)
+
+
+async def test_a_table_that_cannot_be_written_costs_nothing(tmp_path: Path, out: str) -> None:
+    """One that is marked as read-only, or that lies where nothing can be put, is refused before any call."""
+    path = saved(tmp_path, SIX)
+    path.chmod(0o444)
+    with pytest.raises(BadInput, match="marked as read-only"):
+        await voice_wordlist(str(path), "word", out, update=True)
+    assert not list(Path(out).rglob("*.mp3"))
+
+
 async def test_a_table_that_changes_meanwhile_is_left(
     tmp_path: Path, out: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +255,7 @@ async def test_a_table_that_changes_meanwhile_is_left(
         ("w.csv", "word,word\na,b\n", "word", "word"),
         ("w.csv", "word\n", "word", "no rows"),
         ("w.csv", "word,meaning\na,b,c\n", "word", "line 2"),
-        ("w.csv", "word,meaning\na,b\n", "wrod", "did you mean 'word'"),
+        ("w.csv", "word,meaning\na,b\n", "wrod", "is 'word' meant"),
         ("w.json", '["a", "b"]', "word", "write a list of objects"),
         ("w.txt", "word\na\n", "word", "no table"),
     ],
@@ -230,7 +290,24 @@ async def test_a_dataframe(out: str) -> None:
     shown = words._repr_html_()
     assert len(re.findall("<audio controls", shown)) == 2
     assert "ngựa" in shown
-    assert set((await voice_frame(back, "word", output=out, format="wav")).frame.columns) == set(back.columns)
+    edited = back.assign(word=["cats", None, "ngựa"])
+    again = await voice_frame(edited, "word", output=out, format="wav")  # an edit, and the same list
+    assert (again.calls, again.standing) == (1, 1)
+    assert set(again.frame.columns) == set(back.columns)
+
+
+async def test_odd_dataframes(out: str) -> None:
+    """Repeated indices keep their rows, values are said as they are written; what has no one name for each column is
+    refused."""
+    frame = pd.DataFrame(
+        {"n": [1, None], "day": pd.to_datetime(["2024-01-02", None]), "w": ["one", "two"]}, index=[0, 0]
+    )
+    words = await voice_frame(frame, "n, day, w", output=out, format="wav")
+    assert set(words.manifest["text"].dropna()) == {"1", "2024-01-02", "one", "two"}
+    assert list(words.frame["audio.w"].str.contains("two")) == [False, True]
+    for wrong in (pd.DataFrame([[1, 2]], columns=["a", "a"]), pd.DataFrame({("a", "b"): ["x"]}), frame[:0]):
+        with pytest.raises(BadInput, match="DataFrame"):
+            await voice_frame(wrong, "a", output=out)
 
 
 async def test_the_bill_of_a_list(

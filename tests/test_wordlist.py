@@ -9,7 +9,8 @@ from blocks.speech import BadInput, BadVoice, Voice
 from tasks.casting import Role, cast_of
 from tasks.cell_output import only_these
 from tasks.table import Table, read_table
-from tasks.wordlist import Cell, Field, check_scripts, document_of, fields_of, wanted_of, words_of
+from tasks.word_fields import Field, fields_of, wanted_of
+from tasks.wordlist import Cell, check_scripts, document_of, words_of
 
 RUN = Role(Voice("cartesia", "Katie", "en"), "http://gpu")
 TYPED = {
@@ -116,13 +117,33 @@ def test_nothing_to_speak(tmp_path: Path) -> None:
 
 def test_only_what_a_list_of_failures_names(tmp_path: Path) -> None:
     """The format may be another; a list of another table, or none, is refused."""
-    listed = b"source,row,file,error\n/a/words.csv,2,words/dog/word.mp3,NotSpeech\n/b.csv,1,b/x/word.mp3,NotSpeech\n"
+    listed = b"source,row,file,error\nwords.csv,2,words/dog/word.mp3,NotSpeech\nb.csv,1,b/x/word.mp3,NotSpeech\n"
     only = only_these(listed, "failures.csv", "/a/words.csv")
     assert only == {"words/dog/word"}
     source = table(tmp_path, "word\ncat\ndog\n", "words.csv")
     wanted = wanted_of(source, RUN, {}, "word", only=only)
     assert [cell.text for cell in words_of(source, wanted, "wav").cells] == ["dog"]
-    with pytest.raises(BadInput, match=r"no cell of /c\.csv, but of /a/words\.csv, /b\.csv"):
+    with pytest.raises(BadInput, match=r"no cell of /c\.csv, but of b\.csv, words\.csv"):
         only_these(listed, "failures.csv", "/c.csv")
     with pytest.raises(BadInput, match="no list of failures"):
         only_these(b"word,meaning\ncat,x\n", "words.csv", "/a/words.csv")
+
+
+def test_a_voice_for_nothing_is_refused(tmp_path: Path) -> None:
+    """It would be another voice that is paid for; a voice for a language is also that of its regions."""
+    source = table(tmp_path, TYPED)
+    with pytest.raises(BadInput, match=r"voices: gloss\.jp is neither .*is gloss\.ja meant"):
+        cells(source, "word, gloss.ja@ja", voices="gloss.jp=Yuki")
+    assert {cell.role.voice.name for cell in cells(source, "word@en-US", voices="en=Brad")} == {"Brad"}
+
+
+def test_names_with_commas_are_quoted(tmp_path: Path) -> None:
+    """As in the table itself."""
+    source = table(tmp_path, '"c,d",word\nyes,no\n', "words.csv")
+    assert [cell.text for cell in cells(source, '"c,d", word')] == ["yes", "no"]
+
+
+def test_half_a_character_is_refused(tmp_path: Path) -> None:
+    """JSON can hold what no text is; the line is told."""
+    with pytest.raises(BadInput, match="line 1: word holds half of a character"):
+        cells(table(tmp_path, '[{"word": "hello \\ud800"}]'), "word")
