@@ -174,7 +174,7 @@ async def test_fields_and_types_one_after_another(tmp_path: Path, out: str) -> N
 async def test_an_address_leaves_with_its_text(
     tmp_path: Path, out: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is edited and fails, or is emptied, has no address any more; nor what another field's run cannot vouch for."""
+    """What is edited and fails, or is emptied, has none any more; nor what another field's run cannot vouch for."""
     path = saved(tmp_path, "word,meaning\nfig,a fruit\nlime,green\nrye,a grain\n")
     through = cartesia(emulator, monkeypatch, {"fault": "silence", "contains": "figs"})
     await voice_wordlist(str(path), "word,meaning", out, update=True, **through)
