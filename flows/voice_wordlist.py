@@ -149,7 +149,7 @@ async def voice_wordlist(
         spoken = [cell for cell in words.cells if not cell.empty]
         company = await engaged({cell.role: None for cell in spoken}, fallback, room)
         earlier = await aside(made.earlier)
-        before = {} if fresh else await aside(made.standing, spoken, company.voices, earlier, suspects)
+        before = {} if fresh else await aside(made.standing, spoken, company.voices, earlier.rows, suspects)
         missing = [cell for cell in spoken if cell.file not in before]
         document = document_of(table, missing)
         parts = parts_of(document, missing, company.speakers)
@@ -166,7 +166,8 @@ async def voice_wordlist(
         settings = {name: flow_run.parameters[name] for name in SETTINGS}
         kept = Run(progress.run, settings, progress.calls, progress.retries, ledger)
         facts = cell_summary(table, rows, run.voice, takes, kept, len(before), made.owner)
-        whole = await aside(with_earlier, rows, words, await aside(made.earlier), made)  # others may have run meanwhile
+        now = await aside(made.earlier, earlier)  # others may have written meanwhile
+        whole = await aside(with_earlier, rows, words, now.rows, made)
         failed = cell_manifest(sealed(whole), sealed(facts), made)
         back = await put_back(table, sealed(addresses_of(whole))) if update else None
         await publish_units(takes, made.storage.place(made.manifest_csv))

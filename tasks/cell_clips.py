@@ -129,7 +129,7 @@ def write_cells(
         storage.put(file.name, data)
         return file
 
-    threads = _threads(storage)
+    threads = PUTS_AT_ONCE if is_remote(storage.address) else _threads(suffix)
     files: list[CellFile] = []
     under_way: deque[Future[CellFile]] = deque()
     pool = ThreadPoolExecutor(threads, "cells")
@@ -152,8 +152,9 @@ def _result(future: "Future[CellFile]", stop: Event) -> CellFile:
     return future.result()
 
 
-def _threads(storage: Storage) -> int:
-    return PUTS_AT_ONCE if is_remote(storage.address) else min(os.cpu_count() or 1, MOST_THREADS)
+def _threads(suffix: str) -> int:
+    """To write samples is Python's work, which two threads do not do faster; to encode them is not."""
+    return 1 if suffix == "wav" else min(os.cpu_count() or 1, MOST_THREADS)
 
 
 def standing(files: Mapping[str, tuple[int, str]], storage: Storage) -> set[str]:

@@ -25,6 +25,15 @@ FRAMES = "frames"
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """A manifest as it stood."""
+
+    data: bytes
+    rows: Mapping[str, Mapping[str, Any]]
+    """By their file."""
+
+
+@dataclass(frozen=True, slots=True)
 class CellOutput:
     """A folder or a bucket, and the table whose clips go there."""
 
@@ -71,7 +80,7 @@ class CellOutput:
             # A run that was killed between its two files has left no word of whose they are: they bear our name.
             if name == self.manifest_csv and {other.get("owner"), other.get("path")} & {None, *self._names}:
                 continue
-            if name == self.manifest_csv or not wanted.isdisjoint(self._rows(name)):
+            if name == self.manifest_csv or not wanted.isdisjoint(_rows(self.storage.read(name))):
                 raise BadInput(
                     f"{self.storage.address} holds the clips of {other.get('path') or name}, whose place this run "
                     "would take: choose another --output"
@@ -97,9 +106,13 @@ class CellOutput:
     def _names(self) -> set[str]:
         return {self.owner, address_of(self.source)}
 
-    def earlier(self) -> dict[str, Mapping[str, Any]]:
-        """The rows of the manifest that an earlier run has left of this table, by their file."""
-        return self._rows(self.manifest_csv)
+    def earlier(self, known: "Earlier | None" = None) -> "Earlier":
+        """What an earlier run has told of this table; what is known is not read anew where nobody has written since."""
+        try:
+            data = self.storage.read(self.manifest_csv)
+        except FileNotFoundError:
+            data = b""
+        return known if known and known.data == data else Earlier(data, _rows(data))
 
     def standing(
         self,
@@ -129,18 +142,6 @@ class CellOutput:
             entry.name for entry in self.storage.entries() if "/" not in entry.name and entry.name.endswith(MANIFEST)
         ]
 
-    def _rows(self, name: str) -> dict[str, Mapping[str, Any]]:
-        """By their file; nothing for what is no word list's."""
-        try:
-            table = read_cell_table(self.storage.read(name))
-        except (FileNotFoundError, ValueError):
-            return {}
-        if not {"file", "made_of"} <= set(table.columns):
-            return {}
-        rows = table.reindex(columns=list(COLUMNS))[table["file"].notna()].astype(object)
-        told = rows.where(rows.notna(), None).to_dict("records")
-        return {str(row["file"]): {str(column): value for column, value in row.items()} for row in told}
-
     def _source_of(self, manifest: str) -> dict[str, str]:
         try:
             facts = json.loads(self.storage.read(f"{manifest.removesuffix(MANIFEST)}.manifest.json"))
@@ -155,6 +156,19 @@ class CellOutput:
         except (FileNotFoundError, ValueError):
             return []
         return [row for row in rows if row["source"] != self.name]
+
+
+def _rows(csv: bytes) -> dict[str, Mapping[str, Any]]:
+    """By their file; nothing for what is no word list's."""
+    try:
+        table = read_cell_table(csv)
+    except ValueError:
+        return {}
+    if not {"file", "made_of"} <= set(table.columns):
+        return {}
+    rows = table.reindex(columns=list(COLUMNS))[table["file"].notna()].astype(object)
+    told = rows.where(rows.notna(), None).to_dict("records")
+    return {str(row["file"]): {str(column): value for column, value in row.items()} for row in told}
 
 
 def check_options(loudness: float, workers: int, base_url: str) -> None:

@@ -62,7 +62,9 @@ async def preview(
     made = CellOutput(await storage_for(options["output"]), source, *told_output)
     await aside(made.check_owner, words.cells)
     if shelf:
-        standing = set(await aside(made.standing, spoken, voices, await aside(made.earlier), options["suspects"]))
+        standing = set(
+            await aside(made.standing, spoken, voices, (await aside(made.earlier)).rows, options["suspects"])
+        )
     missing = [cell for cell in spoken if cell.file not in standing]
     wanted = []
     for role, (theirs, provider, callers) in engaged.items():
