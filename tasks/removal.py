@@ -6,7 +6,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
@@ -71,14 +71,11 @@ async def remove(row: RunRow, *, keep_files: bool = False) -> Removed:
         raise BadInput(f"{row.short} is {row.state}: cancel it first, or let it end")
     freed = 0
     for files in await _files(row, keep_files=keep_files):
-        await asyncio.to_thread(files.kept_in.delete, list(files.sizes))
+        await asyncio.to_thread(_delete, files)
         freed += sum(files.sizes.values())
     if not keep_files:
         with suppress(OSError):  # it never was, or something else lies there
             (storage.home() / "outputs" / row.id).rmdir()
-        if not is_remote(row.where):
-            with suppress(OSError):  # the same, where clips were
-                (Path(row.where).parent / "clips").rmdir()
     async with asking() as client:
         run = UUID(row.id)
         freed += await _delete_results(client, run)
@@ -86,6 +83,16 @@ async def remove(row: RunRow, *, keep_files: bool = False) -> Removed:
         with suppress(ObjectNotFound):
             await client.delete_flow_run(run)
     return Removed(row.id, freed)
+
+
+def _delete(files: _Files) -> None:
+    """With the folders that are empty then, but for those of our own state."""
+    files.kept_in.delete(list(files.sizes))
+    if isinstance(files.kept_in, Folder) and files.kept_in.root != storage.home():
+        below = {folder for name in files.sizes for folder in PurePosixPath(name).parents if folder.name}
+        for folder in sorted(below, reverse=True):
+            with suppress(OSError):  # something else lies there
+                (files.kept_in.root / folder).rmdir()
 
 
 async def _files(row: RunRow, *, keep_files: bool) -> list[_Files]:

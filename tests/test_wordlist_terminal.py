@@ -152,5 +152,5 @@ def test_a_run_is_resumed_and_deleted(speech: Speech, emulator: Emulator, table:
     other = tmp_path / "speech" / "mine.txt"
     other.write_text("mine")
     facts(speech("runs", "delete", run["id"], "--json"))
-    assert [path for path in (tmp_path / "speech").rglob("*") if path.is_file()] == [other]
+    assert list((tmp_path / "speech").rglob("*")) == [other]
     assert table.read_text() == WORDS
