@@ -143,7 +143,7 @@ def watched(run: Callable[[], Coroutine[Any, Any, T]], title: str) -> T:
     from tasks.progress import WATCHED, Progress
 
     progress = Progress()
-    WATCHED.set(progress)
+    before = WATCHED.set(progress)
     stops = (TerminationSignal, Abort, asyncio.CancelledError)  # what SIGTERM, and Cancel in the UI, come to
 
     async def carried_out() -> T:
@@ -162,6 +162,8 @@ def watched(run: Callable[[], Coroutine[Any, Any, T]], title: str) -> T:
         if group.subgroup((*stops, KeyboardInterrupt)):
             raise KeyboardInterrupt(progress.run) from None
         raise
+    finally:
+        WATCHED.reset(before)
 
 
 def _leave_soon() -> None:

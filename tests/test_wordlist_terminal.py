@@ -93,7 +93,7 @@ def test_failures_by_the_exit_code(speech: Speech, emulator: Emulator, table: Pa
 def test_bad_tables_cost_nothing(speech: Speech, emulator: Emulator, table: Path) -> None:
     """Exit code 2 and one sentence, before any call."""
     for arguments, told in (
-        (["--fields", "wrod"], "did you mean 'word'"),
+        (["--fields", "wrod"], "is 'word' meant?"),
         (["--fields", "word", "--type", "nuon"], "is noun meant?"),
         (["--fields", "word", "--only", table], "no list of failures"),
         (["--fields", "word", "--budget=-1"], "a budget of -1"),
