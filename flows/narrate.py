@@ -33,7 +33,6 @@ from tasks.progress import WATCHED, Progress
 from tasks.recording import Incomplete, Recording, recorded
 from tasks.segment_clips import split
 from tasks.source import name_of
-from tasks.spend import Spend
 from tasks.timeline import chapters
 from tasks.timing import Timing, in_time
 from tasks.voicing import said_by_others, voiced
@@ -136,8 +135,7 @@ async def narrate(
 
     def told() -> dict[str, str | float | None]:
         """What `speech runs` shows of a run besides its progress."""
-        cost_usd = Spend.of(ledger.entries, Voice(provider)).cost_usd
-        return {"source": source, "where": out.place(out.target), "cost_usd": cost_usd}
+        return {"source": source, "where": out.place(out.target), "cost_usd": ledger.billed_usd}
 
     async with studio.opened(
         ledger, progress, told, shelf=shelf, plans={provider: plan}, deadline=until, fresh=fresh

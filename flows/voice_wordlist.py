@@ -23,13 +23,14 @@ from tasks.casting import Role, read_cast
 from tasks.cell_manifest import addresses_of, cell_manifest, cell_rows, cell_summary, with_earlier
 from tasks.cell_output import CellOutput, check_options
 from tasks.cell_voices import engaged
+from tasks.cell_writer import writing
 from tasks.durations import seconds
 from tasks.futures import sealed
 from tasks.ledger import Ledger
 from tasks.manifest import Run
 from tasks.progress import WATCHED, Progress
 from tasks.source import name_of
-from tasks.spend import Spend, costs_usd
+from tasks.spend import costs_usd
 from tasks.tabulate import kept_frame, put_back, read_only, tabulate
 from tasks.voicing import voiced
 from tasks.word_fields import wanted_of
@@ -133,12 +134,12 @@ async def voice_wordlist(
 
     def told() -> dict[str, str | float | None]:
         """What `speech runs` shows of a run besides its progress."""
-        cost_usd = Spend.of(ledger.entries, Voice(provider)).cost_usd
-        return {"source": source, "where": made.storage.place(made.manifest_json), "cost_usd": cost_usd}
+        return {"source": source, "where": made.storage.place(made.manifest_json), "cost_usd": ledger.billed_usd}
 
-    async with studio.opened(
-        ledger, progress, told, shelf=shelf, plans={provider: plan}, deadline=until, fresh=fresh
-    ) as room:
+    async with (
+        studio.opened(ledger, progress, told, shelf=shelf, plans={provider: plan}, deadline=until, fresh=fresh) as room,
+        writing(made.storage, format, loudness, progress) as writer,
+    ):
         progress.stage = "reading"
         run = Role(Voice(provider, voice, language, model, speed, style), server)
         table = await tabulate(source, await source_storage(source), fields=fields, update=update)
@@ -152,7 +153,7 @@ async def voice_wordlist(
         before = {} if fresh else await aside(made.standing, spoken, company.voices, earlier.rows, suspects)
         missing = [cell for cell in spoken if cell.file not in before]
         document = document_of(table, missing)
-        parts = parts_of(document, missing, company.speakers)
+        parts = writer.listening(parts_of(document, missing, company.speakers), missing, room.shelf)
         get_run_logger().info("%d cells, of which %d are to be made", len(spoken), len(missing))
         progress.stage = "speaking"
         progress.total, progress.reused = len(before), len(before)
@@ -161,7 +162,7 @@ async def voice_wordlist(
         takes = await say(parts, patient=True)
         takes = await company.said_by_others(document, takes, missing, say)
         progress.stage = "writing"
-        files = await write(sealed(missing), sealed(takes), made, sealed(room.shelf.read), sealed(progress))
+        files = await write(sealed(missing), sealed(takes), sealed(writer))
         rows = cell_rows(words.cells, takes, files, before, made, costs_usd(ledger.entries))
         settings = {name: flow_run.parameters[name] for name in SETTINGS}
         kept = Run(progress.run, settings, progress.calls, progress.retries, ledger)

@@ -1,12 +1,8 @@
 """The speech of one cell as one sound file: as loud as all others, with the same silence around it."""
 
 import hashlib
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from threading import Event
 
 import numpy as np
 import soundfile
@@ -15,17 +11,15 @@ from blocks.speech import NotSpeech, RunFailed
 from blocks.storage import Storage, is_remote
 from tasks.clip_formats import encoded, rate_for
 from tasks.clips import Clip, Take
+from tasks.document import Boundary
 from tasks.encode import FORMATS, TRUE_PEAK_DBFS
-from tasks.heard import FADE_S, MOST_THREADS, read_speech, soften
+from tasks.heard import FADE_S, read_speech, soften
 from tasks.loudness import Samples, floor_dbfs, levelled
 from tasks.timeline import PAUSES_MS, at_rate, check_spoken, samples
 from tasks.verify import dbfs, first_heard
 
 EDGE_MS = 100
 """Of silence before the first sound and after the last: some players swallow the first moment, or cut the last."""
-PUTS_AT_ONCE = 16
-"""Of a bucket: its answers are what takes time."""
-TURN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +30,11 @@ class Wanted:
     """Relative to the output, with its suffix."""
     takes: tuple[Take, ...]
     """Each with its clip; several where the cell was too long for one request."""
+
+    @property
+    def sounds(self) -> list[tuple[Boundary, str]]:
+        """The same for what would be the same file."""
+        return [(take.chunk.boundary, take.outcome.sha256) for take in self.takes if isinstance(take.outcome, Clip)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,52 +108,14 @@ def edged(speech: Samples, rate: int) -> Samples:
     return np.pad(kept, (max(0, edge - first), max(0, last + edge - len(speech))))
 
 
-def write_cells(
-    wanted: Sequence[Wanted],
-    storage: Storage,
-    suffix: str,
-    loudness_lufs: float,
-    read: Callable[[Clip], bytes],
-    stop: Event,
-    tell: Callable[[int], None],
-) -> list[CellFile]:
-    """Make and put each of the files, several at one time, and tell how many are done; their facts in this order.
-
-    Raises RunFailed and StorageFailed; what is written stays.
-    """
-
-    def written(one: Wanted) -> CellFile:
-        data, file = render(one, suffix, loudness_lufs, read)
-        # No wait for the disk: it would take longer than all else, and who trusts a file proves it by its hash.
-        storage.put(file.name, data)
-        return file
-
-    threads = PUTS_AT_ONCE if is_remote(storage.address) else _threads(suffix)
-    files: list[CellFile] = []
-    under_way: deque[Future[CellFile]] = deque()
-    pool = ThreadPoolExecutor(threads, "cells")
-    try:
-        for number, one in enumerate(wanted, 1):
-            under_way.append(pool.submit(written, one))
-            while under_way and (number == len(wanted) or len(under_way) > 2 * threads):
-                files.append(_result(under_way.popleft(), stop))
-                tell(len(files))
-    finally:
-        # A bucket that does not answer shall not keep a run that is stopped.
-        pool.shutdown(wait=not stop.is_set(), cancel_futures=True)
-    return files
-
-
-def _result(future: "Future[CellFile]", stop: Event) -> CellFile:
-    while not wait([future], TURN_S).done or stop.is_set():
-        if stop.is_set():
-            raise RunFailed("stopped; finished clips are kept")
-    return future.result()
-
-
-def _threads(suffix: str) -> int:
-    """To write samples is Python's work, which two threads do not do faster; to encode them is not."""
-    return 1 if suffix == "wav" else min(os.cpu_count() or 1, MOST_THREADS)
+def make(
+    wanted: Wanted, storage: Storage, suffix: str, loudness_lufs: float, read: Callable[[Clip], bytes]
+) -> CellFile:
+    """Render the file and put it there. Raises RunFailed and StorageFailed."""
+    data, file = render(wanted, suffix, loudness_lufs, read)
+    # No wait for the disk: it would take longer than all else, and who trusts a file proves it by its hash.
+    storage.put(file.name, data)
+    return file
 
 
 def standing(files: Mapping[str, tuple[int, str]], storage: Storage) -> set[str]:

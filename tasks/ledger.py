@@ -69,9 +69,17 @@ class Ledger:
         self.path, self.budget_usd = path, budget_usd
         self.entries = _earlier(path)
         self._committed_usd = sum(entry.committed_usd for entry in self.entries)
+        billed = [entry for entry in self.entries if entry.billed is Billed.YES]
+        self._billed_usd = sum(entry.committed_usd for entry in billed)
+        self._unpriced = sum(entry.cost_usd is None for entry in billed)
         self._process = uuid4().hex[:8]
         self._said = {entry.text for entry in self.entries if entry.status == "ok"}
         path.parent.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def billed_usd(self) -> float | None:
+        """What the calls so far have cost for certain; None where one of them has no known price."""
+        return None if self._unpriced else round(self._billed_usd, 8)
 
     def has_said(self, text: str) -> bool:
         """Whether a call for it went well before this run was retried."""
@@ -113,6 +121,9 @@ class Ledger:
             if entry.status == "sent":  # cancelled, or the disk is full
                 call.abandoned()
             self._committed_usd += entry.committed_usd - most_usd
+            if entry.billed is Billed.YES:
+                self._billed_usd += entry.committed_usd
+                self._unpriced += entry.cost_usd is None
             self._write(entry)
 
     def check_priced(self, voice: Voice) -> None:
@@ -123,8 +134,8 @@ class Ledger:
         """What the call may come to. Raises BudgetSpent; what costs nothing meets no budget."""
         self.check_priced(voice)
         if self.budget_usd and most_usd and round(self._committed_usd + most_usd, 8) > self.budget_usd:
-            billed_usd = sum(entry.committed_usd for entry in self.entries if entry.billed is Billed.YES)
-            raise BudgetSpent(self.budget_usd, billed_usd, self._committed_usd - billed_usd, most_usd)
+            open_usd = round(self._committed_usd - self._billed_usd, 8)
+            raise BudgetSpent(self.budget_usd, self._billed_usd, open_usd, most_usd)
         return most_usd
 
     def _write(self, entry: Entry) -> None:

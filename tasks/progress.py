@@ -23,6 +23,9 @@ class Progress:
     failed: int = 0
     calls: int = 0
     retries: int = 0
+    files: int = 0
+    """Made, where each chunk or two become a file of their own."""
+    files_wanted: int = 0
     waiting: str = ""
     """What this run waits for, if for anything."""
     rest: str = ""
@@ -83,6 +86,8 @@ class Progress:
             parts.append(f"{timedelta(seconds=round(self.eta_s))} left")
         if self.lanes or self.in_flight:
             parts.append(f"{self.in_flight} calls under way")
+        if self.files:
+            parts.append(f"{self.files:,} of {self.files_wanted:,} files")
         if self.reused:
             parts.append(f"{self.reused} from the shelf")
         if self.retries:

@@ -8,6 +8,7 @@ import hashlib
 import math
 import random
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -47,6 +48,10 @@ LONG_REST_S = 60.0
 """After it, what failed before tells nothing."""
 
 
+def _nothing(_text: str, _voice: Voice, _clip: Clip) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Speaker:
     """All that speaking takes, once a run has its slots."""
@@ -70,6 +75,8 @@ class Speaker:
     """What else is to be said, in the same go."""
     once: bool = False
     """Whether a text that fails is left at that, and nobody is waited for long: it has been said, in another way."""
+    on_clip: Callable[[str, Voice, Clip], None] = _nothing
+    """Told of each text as soon as its clip is on the shelf, and of another take of it, too."""
 
 
 async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
@@ -88,6 +95,7 @@ async def speak(unit: Unit, speaker: Speaker) -> Take | Unit:
     try:
         if taken.found:
             speaker.progress.reused += 1
+            speaker.on_clip(text, speaker.voice, taken.found)
             return Take(unit.chunk, taken.found)
         return await _say(unit, speaker)
     finally:
@@ -120,6 +128,7 @@ async def _say(unit: Unit, speaker: Speaker) -> Take | Unit:
         progress.failed += 1
         return Take(unit.chunk, outcome)
     progress.spoken += 1
+    speaker.on_clip(unit.chunk.text, speaker.voice, clip)
     return Take(unit.chunk, replace(clip, attempts=unit.attempt))
 
 

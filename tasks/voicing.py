@@ -104,6 +104,8 @@ def _wanted(part: _Known, policy: Policy) -> int:
 async def _said(part: _Known, policy: Policy, patient: bool) -> list[Take]:
     """The takes of one voice: what failed said in smaller pieces, what is odd said again."""
     speaker = part.speaker
+    for text, clip in part.found.items():
+        speaker.on_clip(text, speaker.voice, clip)
     try:
         takes = await synthesise_chunks(part.chunks, part.found, speaker)
         if not speaker.once and any(isinstance(take.outcome, Failure) for take in takes):

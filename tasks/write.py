@@ -1,18 +1,14 @@
 """write: the speech of each cell becomes its file."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import groupby
-from threading import Event
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.cell_clips import CellFile, Wanted, write_cells
-from tasks.cell_output import CellOutput
+from tasks.cell_clips import CellFile, Wanted
+from tasks.cell_writer import CellWriter
 from tasks.clips import Clip, Take
-from tasks.progress import Progress
-from tasks.stopping import in_thread
 from tasks.wordlist import Cell
 
 
@@ -24,26 +20,9 @@ def whole_cells(cells: Sequence[Cell], takes: Sequence[Take]) -> list[Wanted]:
 
 
 @task(name="write", cache_policy=NO_CACHE, persist_result=False)
-async def write(
-    cells: Sequence[Cell],
-    takes: Sequence[Take],
-    output: CellOutput,
-    read: Callable[[Clip], bytes],
-    progress: Progress,
-) -> dict[str, CellFile]:
-    """The file of each cell that is spoken whole, by its name. In a thread, which ends soon when it is cancelled.
+async def write(cells: Sequence[Cell], takes: Sequence[Take], writer: CellWriter) -> dict[str, CellFile]:
+    """The file of each cell that is spoken whole, by its name; most were made while the others were spoken.
 
     Raises RunFailed and StorageFailed.
     """
-    wanted = whole_cells(cells, takes)
-
-    def made(stop: Event) -> dict[str, CellFile]:
-        tell = partial(_tell, progress, len(wanted))
-        files = write_cells(wanted, output.storage, output.suffix, output.loudness_lufs, read, stop, tell)
-        return {file.name: file for file in files}
-
-    return await in_thread(made)
-
-
-def _tell(progress: Progress, all_: int, done: int) -> None:
-    progress.stage = f"writing {done:,} of {all_:,} files"
+    return await writer.finish(whole_cells(cells, takes))

@@ -2,10 +2,8 @@
 
 import hashlib
 import io
-import time
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Lock
 from uuid import uuid4
 
 import numpy as np
@@ -16,7 +14,7 @@ from blocks.speech import RunFailed
 from blocks.storage import Storage, StorageFailed
 from blocks.storage.folder import Folder
 from blocks.storage.places import storage_at
-from tasks.cell_clips import CellFile, Wanted, render, standing, write_cells
+from tasks.cell_clips import Wanted, make, render, standing
 from tasks.clip_formats import CLIP_FORMATS
 from tasks.clips import Clip, Failure, Take
 from tasks.document import Boundary, Chunk
@@ -182,29 +180,12 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return storage_at(f"{server.bucket_address('cells')}/{uuid4().hex}", server.access)
 
 
-def told_of(files: list[CellFile]) -> dict[str, tuple[int, str]]:
-    return {file.name: (file.bytes, file.sha256) for file in files}
-
-
-def test_many_files(storage: Storage, tmp_path: Path) -> None:
-    """All are there under their names; their facts are in the order they were asked for; how many are done is told."""
-    clips = [word(tmp_path, 0.2 + number / 20) for number in range(7)]
-    cells = [wanted(f"noun/wörd-{number}/日本.mp3", clips[number % 7]) for number in range(40)]
-    told: list[int] = []
-    files = write_cells(cells, storage, "mp3", LUFS, read_file, Event(), told.append)
-    assert [file.name for file in files] == [cell.name for cell in cells]
-    assert told == list(range(1, 41))
-    for file in files:
-        assert hashlib.sha256(storage.read(file.name)).hexdigest() == file.sha256
-    assert {entry.name for entry in storage.entries()} == {cell.name for cell in cells}
-    assert standing(told_of(files), storage) == {cell.name for cell in cells}
-    assert write_cells([], storage, "mp3", LUFS, read_file, Event(), told.append) == []
-
-
 def test_what_stands(storage: Storage, tmp_path: Path) -> None:
     """What is gone or has another size does not stand; on this machine, neither has other content of that size."""
     cells = [wanted(f"{kind}/cat/word.wav", word(tmp_path)) for kind in "abcd"]
-    files = told_of(write_cells(cells, storage, "wav", LUFS, read_file, Event(), lambda _: None))
+    made = [make(cell, storage, "wav", LUFS, read_file) for cell in cells]
+    files = {file.name: (file.bytes, file.sha256) for file in made}
+    assert standing(files, storage) == set(files)
     storage.delete(["a/cat/word.wav"])
     storage.write("b/cat/word.wav", b"short")
     storage.write("c/cat/word.wav", bytes(files["c/cat/word.wav"][0]))
@@ -214,43 +195,8 @@ def test_what_stands(storage: Storage, tmp_path: Path) -> None:
     assert standing({}, storage) == set()
 
 
-def test_the_first_failure_ends_it(tmp_path: Path) -> None:
-    """What is not begun by then is not begun; what is written stays, and nothing half written is left."""
-    clip = word(tmp_path)
-    cells = [wanted(f"{number}.wav", clip) for number in range(200)]
-    cells[5] = wanted("5.wav", replace(clip, bytes=1))
-    with pytest.raises(RunFailed, match=r"5\.wav"):
-        write_cells(cells, Folder(tmp_path / "out"), "wav", LUFS, read_file, Event(), lambda _: None)
-    left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {f"{number}.wav" for number in range(5)} <= left < {f"{number}.wav" for number in range(200)}
-    whole = render(wanted("", clip), "wav", LUFS, read_file)[0]
-    assert all(path.read_bytes() == whole for path in (tmp_path / "out").iterdir())
-
-
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    """A file where a folder should be fails the run, in one line that names the file."""
+    """A file where a folder should be is told in one line that names the file."""
     (tmp_path / "noun").write_text("mine")
     with pytest.raises(StorageFailed, match=r"cannot write .*noun"):
-        write_cells(
-            [wanted("noun/cat.wav", word(tmp_path))], Folder(tmp_path), "wav", LUFS, read_file, Event(), lambda _: None
-        )
-
-
-def test_stopping(tmp_path: Path) -> None:
-    """Stopped, it ends soon, though reading takes its time, and what is written stays."""
-    clip, stop, lock, read = word(tmp_path), Event(), Lock(), []
-
-    def slowly(clip: Clip) -> bytes:
-        with lock:
-            read.append(clip)
-        time.sleep(0.05)
-        return read_file(clip)
-
-    cells = [wanted(f"{number}.wav", clip) for number in range(2000)]
-    with pytest.raises(RunFailed, match="stopped"):
-        write_cells(cells, Folder(tmp_path / "out"), "wav", LUFS, slowly, stop, lambda _: stop.set())
-    time.sleep(0.5)
-    begun = len(read)
-    assert begun < 200
-    time.sleep(0.5)
-    assert len(read) == begun, "it goes on"
+        make(wanted("noun/cat.wav", word(tmp_path)), Folder(tmp_path), "wav", LUFS, read_file)

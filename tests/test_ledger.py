@@ -169,6 +169,19 @@ def test_a_retried_run_goes_on_with_its_ledger(ledger: Ledger) -> None:
     assert len({entry.id for entry in Ledger(ledger.path).entries}) == 3
 
 
+@pytest.mark.parametrize("voices", [(), (CARTESIA,), (CARTESIA, GEMINI, CARTESIA), (CARTESIA, OWN)])
+def test_what_is_billed_is_known_at_any_time(ledger: Ledger, voices: tuple[Voice, ...]) -> None:
+    """Without a look at every call: the same as the summary's cost, also of a ledger that is opened again."""
+    fail(ledger, ProviderFailed("busy"))
+    fail(ledger, Unanswered("cut", billed=Billed.UNKNOWN))
+    for voice in voices:
+        with ledger.call(TEXT, voice) as call:
+            call.answered(answer())
+        fail(ledger, NotSpeech("a third of the speech"), voice, answer())
+    for one in (ledger, Ledger(ledger.path)):
+        assert one.billed_usd == Spend.of(ledger.entries, CARTESIA).cost_usd
+
+
 def test_a_torn_line_spoils_no_other(ledger: Ledger) -> None:
     """What a full disk has cut, in the middle too, or a newer version has written, is passed over: the rest counts."""
     with ledger.call(TEXT, CARTESIA) as call:
