@@ -231,7 +231,7 @@ def test_task_runs_stay_few() -> None:
     """A chunk a task run for calls of a second; several where task runs would come too fast or too many."""
     assert group_size(300, 300, slots=3, rate=3) == 1
     assert group_size(30_000, 30_000, slots=3, rate=3) == 15
-    assert group_size(1_000, 1_000, slots=2, rate=100) == 43
+    assert group_size(1_000, 1_000, slots=2, rate=100) == 121
     assert group_size(1_000, 1_000, slots=3, rate=5) == 1
     assert group_size(1_000, 12, slots=2, rate=100) == 2
     assert group_size(300, 300, slots=15, rate=30) == 5
