@@ -118,7 +118,7 @@ def role_told(options: dict[str, Any]) -> "Role":
 
 
 def refuse_equal_names(sources: Sequence[str], *, clips: bool) -> None:
-    from tasks.source import name_of
+    from tasks.source_place import name_of
 
     if clips and len(sources) > 1:
         raise BadInput(f"{len(sources)} sources would put their clips into one folder: give each its own --output")

@@ -32,7 +32,7 @@ from tasks.parse import parse
 from tasks.progress import WATCHED, Progress
 from tasks.recording import Incomplete, Recording, recorded
 from tasks.segment_clips import split
-from tasks.source import name_of
+from tasks.source_place import name_of
 from tasks.timeline import chapters
 from tasks.timing import Timing, in_time
 from tasks.voicing import said_by_others, voiced

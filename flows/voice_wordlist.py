@@ -29,7 +29,7 @@ from tasks.futures import sealed
 from tasks.ledger import Ledger
 from tasks.manifest import Run
 from tasks.progress import WATCHED, Progress
-from tasks.source import name_of
+from tasks.source_place import name_of
 from tasks.spend import costs_usd
 from tasks.tabulate import kept_frame, put_back, read_only, tabulate
 from tasks.voicing import voiced

@@ -19,7 +19,7 @@ from tasks.clips import Clip, Take
 from tasks.document import fingerprint
 from tasks.manifest import Run, versions
 from tasks.rows import compose_csv
-from tasks.segment_clips import address_of
+from tasks.source_place import address_of
 from tasks.spend import Spend
 from tasks.table import Table
 from tasks.wordlist import Cell, Words

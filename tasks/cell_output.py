@@ -14,8 +14,7 @@ from tasks.casting import Role
 from tasks.cell_clips import standing
 from tasks.cell_rows import COLUMNS, made_of, read_cell_table, read_failures
 from tasks.retake import Policy
-from tasks.segment_clips import address_of
-from tasks.source import name_of
+from tasks.source_place import address_of, name_of
 from tasks.wordlist import Cell
 
 MANIFEST = ".manifest.csv"

@@ -13,7 +13,7 @@ from tasks.manifest import Manifest, check_source_stays
 from tasks.merge import ABANDONED_S, check_target, format_of
 from tasks.owner import sign, sweep
 from tasks.segment_clips import LIST, check_clips
-from tasks.source import name_of
+from tasks.source_place import name_of
 
 
 @dataclass(frozen=True, slots=True)

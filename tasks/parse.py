@@ -19,7 +19,8 @@ from blocks.speech import BadInput
 from blocks.storage import Storage
 from tasks.document import Boundary, Document, Omission, Segment
 from tasks.markdown import cut_front_matter, read_markdown
-from tasks.source import decode, name_of, read_bytes
+from tasks.source import decode, read_bytes
+from tasks.source_place import name_of
 from tasks.subtitles import read_subtitles
 
 # Joiners of no width belong to emoji and to Persian and Indic words; the Arabic number signs are controls only by name.

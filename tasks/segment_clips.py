@@ -9,20 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.speech import BadInput
-from blocks.storage import is_remote
 from blocks.storage.folder import replace
 from tasks.clips import Clip, Take
 from tasks.document import Document, Omission, Segment
 from tasks.encode import TRUE_PEAK_DBFS
 from tasks.heard import heard, read_file
+from tasks.source_place import address_of
 from tasks.stopping import in_thread
 from tasks.stretch import Samples
 from tasks.timeline import Timeline, check_spoken, samples
@@ -150,13 +148,6 @@ def check_clips(listed: bytes, folder: str, source: str) -> None:
         raise BadInput(f"{folder}/{LIST} is no list of clips: remove it, or choose another --output") from error
     if stands != address_of(source):
         raise BadInput(f"{folder} holds the clips of {stands}: choose another --output, or remove that folder")
-
-
-def address_of(source: str) -> str:
-    """Where a source is, whatever folder a command is given in; a name that is not UTF-8, as a file can hold it."""
-    local = url2pathname(urlsplit(source).path) if source.startswith("file://") else source
-    whole = local if is_remote(local) else str(Path(local).expanduser().absolute())
-    return whole.encode(errors="replace").decode()
 
 
 @task(name="split", cache_policy=NO_CACHE, persist_result=False)

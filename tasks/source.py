@@ -2,7 +2,6 @@
 
 import re
 from codecs import getincrementaldecoder
-from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 import chardet
@@ -10,6 +9,7 @@ import regex
 
 from blocks.speech import BadInput
 from blocks.storage import Storage, StorageFailed
+from tasks.source_place import is_elsewhere, path_of
 
 LARGEST: Final = 100_000_000
 """Bytes."""
@@ -64,14 +64,6 @@ _BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 _LOST: Final = re.compile("[\0\x1b\ufffd\ud800-\udfff]")
 
 
-def name_of(source: str) -> PurePath:
-    """The path that tells a source's name and suffix: of a URL without its query, host or fragment."""
-    if "://" not in source:
-        return Path(source)
-    protocol, _, name = source.partition("://")
-    return PurePosixPath(name if protocol == "s3" else re.split("[?#]", name)[0])  # on S3 these are signs as any other
-
-
 def read_bytes(source: str, storage: Storage | None = None) -> bytes:
     """The bytes of a path (`~` is the home folder) or of any URL that fsspec reads, at most LARGEST.
 
@@ -83,7 +75,7 @@ def read_bytes(source: str, storage: Storage | None = None) -> bytes:
         data = _fetch(source) if storage is None else _stored(source, storage)
     except FileNotFoundError as error:
         # fsspec says so of a server that does not answer, too.
-        remedy = "check the address, and that its server answers" if "://" in source else "check how it is spelt"
+        remedy = "check the address, and that its server answers" if is_elsewhere(source) else "check how it is spelt"
         raise BadInput(f"{source} was not found: {remedy}") from error
     except IsADirectoryError as error:
         raise BadInput(f"{source} is a folder: name a file in it") from error
@@ -94,7 +86,7 @@ def read_bytes(source: str, storage: Storage | None = None) -> bytes:
         raise BadInput(f"{source} cannot be read ({reason}): check the address and the credentials") from error
     except _unreadable(source) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        remedy = "check the address, the network and the credentials" if "://" in source else "check the path"
+        remedy = "check the address, the network and the credentials" if is_elsewhere(source) else "check the path"
         raise BadInput(f"{source} cannot be read ({reason}): {remedy}") from error
     if not data:
         raise BadInput(f"{source} is empty (0 bytes): nothing to speak")
@@ -122,8 +114,8 @@ def _stored(source: str, storage: Storage) -> bytes:
 
 
 def _fetch(source: str) -> bytes:
-    if "://" not in source:
-        path = Path(source).expanduser()
+    if not is_elsewhere(source):
+        path = path_of(source)
         if path.exists() and not path.is_file() and not path.is_dir():
             raise BadInput(f"{source} is no file: write the text into one first")
         with path.open("rb") as file:
@@ -139,7 +131,7 @@ def _unreadable(source: str) -> tuple[type[Exception], ...]:
     """What a path or a URL's driver raises; evaluated only once something was raised."""
     # ValueError: an unknown protocol, a NUL in a path; ImportError: a protocol's driver; RuntimeError: ~nobody.
     common = (OSError, ValueError, ImportError, RuntimeError)
-    if "://" not in source:
+    if not is_elsewhere(source):
         return common
     from aiohttp import ClientError  # noqa: PLC0415 - only when a source failed
     from botocore import exceptions as s3  # noqa: PLC0415 - the same

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from blocks.speech import BadInput
 from blocks.storage import Storage
-from tasks.source import decode, name_of, read_bytes
+from tasks.source import decode, read_bytes
+from tasks.source_place import name_of
 from tasks.table_csv import addressed_csv, read_csv, separator_of
 from tasks.table_fields import MISSING, fields_of, value_at
 from tasks.table_json import read_json

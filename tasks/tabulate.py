@@ -5,7 +5,6 @@ import json
 import tempfile
 from collections.abc import Mapping
 from datetime import datetime, time
-from pathlib import Path
 
 import pandas as pd
 from prefect import task
@@ -18,6 +17,7 @@ from blocks.storage.folder import replace
 from blocks.storage.threads import aside
 from tasks.cell_output import FRAMES, only_these
 from tasks.source import read_bytes
+from tasks.source_place import is_elsewhere, path_of
 from tasks.table import Table, check_update, read_table, updated
 from tasks.word_fields import fields_of
 
@@ -37,9 +37,9 @@ def _check_place(source: str, storage: Storage | None) -> None:
     if storage:
         storage.check()
         return
-    if "://" in source:
+    if is_elsewhere(source):
         raise BadInput(f"{source} cannot be written back: update a file of this machine, or of a bucket")
-    path = Path(source).expanduser().resolve()
+    path = path_of(source).resolve()
     try:
         if not path.stat().st_mode & 0o222:
             raise BadInput(f"{source} is marked as read-only: let it be written, or leave --update out")
@@ -65,7 +65,7 @@ def write_back(table: Table, addresses: Mapping[int, Mapping[str, str]], storage
         name = table.source.removeprefix(storage.address).strip("/")
         storage.write(name, data)
         return storage.place(name)
-    path = Path(table.source).expanduser().resolve()  # a link stays one
+    path = path_of(table.source).resolve()  # a link stays one
     mode = path.stat().st_mode & 0o777
     replace(path, data)
     path.chmod(mode)

@@ -14,7 +14,7 @@ from tasks.cuts import speakable
 from tasks.document import Boundary, Chunk, Document, Segment
 from tasks.parse import normalise
 from tasks.script import check_script
-from tasks.source import name_of
+from tasks.source_place import name_of
 from tasks.speak import Speaker
 from tasks.table import Row, Table, check_fields, text_of
 from tasks.voicing import Part

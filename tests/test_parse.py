@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from blocks.speech import BadInput
 from tasks.document import Boundary, Document
 from tasks.parse import normalise, parse, read_document
-from tasks.source import LARGEST, name_of
+from tasks.source import LARGEST
+from tasks.source_place import name_of
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "the-lighthouse-post.md"
 
@@ -626,10 +627,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_urls(server: str, tmp_path: Path):
     """A text is read from file://, memory://, http:// and s3://, and its suffix counts there too."""
-    (tmp_path / "tale.md").write_text("# Tale\n\nThe sea.\n")
+    (tmp_path / "ein Märchen.md").write_text("# Tale\n\nThe sea.\n")
     fsspec.filesystem("memory").pipe("/tale.md", b"# Tale\n\nThe sea.\n")
     for source in (
-        (tmp_path / "tale.md").as_uri(),
+        (tmp_path / "ein Märchen.md").as_uri(),
         "memory://tale.md",
         f"{server}/bucket/tale.md?version=1",
         "s3://bucket/tale.md",

@@ -209,6 +209,35 @@ async def test_a_list_and_its_clips_move_together(tmp_path: Path) -> None:
     assert f"{moved}/out/words/cat/word.mp3" in (moved / "words.csv").read_text("utf-8")
 
 
+async def test_a_table_that_is_named_by_its_url(tmp_path: Path, out: str) -> None:
+    """It is written back where it stands."""
+    path = saved(tmp_path, "word\ncat\n", "two words.csv")
+    await voice_wordlist(path.as_uri(), "word", out, update=True)
+    header, row = path.read_text("utf-8").splitlines()
+    assert (header, row.partition(",")[0]) == ("word,audio.word", "cat")
+    assert Path(row.partition(",")[2]).is_file()
+
+
+async def test_files_come_while_the_rest_is_spoken(
+    tmp_path: Path, out: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first are there, whole, long before the last call; of a run that is stopped they stay, and the same run again
+    makes only the calls that are missing."""
+    path = saved(tmp_path, "word\n" + "".join(f"word number {number}\n" for number in range(40)))
+    through = cartesia(emulator, monkeypatch)
+    emulator.settings(fast=True, latency_s=1.0)
+    running = asyncio.create_task(voice_wordlist(str(path), "word", out, workers=2, **through))
+    await until(lambda: len(list(Path(out).rglob("word.wav"))) >= 4)
+    assert len(emulator.ledger("cartesia")) < 20
+    assert all(soundfile.info(str(file)).duration > 0.3 for file in Path(out).rglob("word.wav"))
+    running.cancel()
+    await asyncio.wait([running])
+    paid = len(emulator.ledger("cartesia"))
+    emulator.settings(latency_s=0.0)
+    again = await voice_wordlist(str(path), "word", out, workers=2, **through)
+    assert (again.files, again.calls, len(emulator.ledger("cartesia"))) == (40, 40 - paid, 40)
+
+
 async def test_a_manifest_that_is_cut_or_damaged(tmp_path: Path, out: str) -> None:
     """A run that was killed between its files, or a row that somebody spoilt, costs no call and stops nobody."""
     path = saved(tmp_path, SIX)

@@ -15,9 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from bounds import Row
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -74,24 +75,6 @@ ON_S3: dict[str, Moment] = {
     "manifest, not done": Asked(r"PUT /crash/out/story\.manifest\.json", 1, "reset"),
     "manifest, done": Asked(r"PUT /crash/out/story\.manifest\.json", 1, "lose answer"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measurement, and the most that passes."""
-
-    scenario: str
-    measured: str
-    value: float
-    bound: float
-
-    @property
-    def passed(self) -> bool:
-        return self.value <= self.bound
-
-    def __str__(self) -> str:
-        verdict = "PASS" if self.passed else "FAIL"
-        return f"{self.scenario:24} {self.measured:56} {self.value:9.2f}  ≤ {self.bound:<5} {verdict}"
 
 
 class Crashes:

@@ -15,35 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from bounds import Row
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 CALLS = 300
 KEYS = "one:test-key-1"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measurement and its bound."""
-
-    scenario: str
-    measured: str
-    value: float
-    bound: float
-    least: bool = False
-    """Whether the bound is the least that passes."""
-
-    @property
-    def passed(self) -> bool:
-        return self.value >= self.bound if self.least else self.value <= self.bound
-
-    def __str__(self) -> str:
-        sign = "≥" if self.least else "≤"
-        verdict = "PASS" if self.passed else "FAIL"
-        return f"{self.scenario:34} {self.measured:44} {self.value:9.3f}  {sign} {self.bound:<7} {verdict}"
 
 
 class Plans:

@@ -17,34 +17,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from bounds import Row
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 FIELDS = ("word", "definition", "sentence")
 PLANS = {"pro": 3, "startup": 5, "scale": 15}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measurement and its bound."""
-
-    scenario: str
-    measured: str
-    value: float
-    bound: float
-    least: bool = False
-
-    @property
-    def passed(self) -> bool:
-        return self.value >= self.bound if self.least else self.value <= self.bound
-
-    def __str__(self) -> str:
-        verdict = "PASS" if self.passed else "FAIL"
-        sign = "≥" if self.least else "≤"
-        return f"{self.scenario:30} {self.measured:48} {self.value:9.3f}  {sign} {self.bound:<7} {verdict}"
 
 
 class Lists:
