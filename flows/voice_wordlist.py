@@ -138,7 +138,7 @@ async def voice_wordlist(
 
     async with (
         studio.opened(ledger, progress, told, shelf=shelf, plans={provider: plan}, deadline=until, fresh=fresh) as room,
-        writing(made.storage, format, loudness, progress) as writer,
+        writing(made.storage, format, loudness, progress, get_run_logger().warning) as writer,
     ):
         progress.stage = "reading"
         run = Role(Voice(provider, voice, language, model, speed, style), server)
@@ -153,7 +153,9 @@ async def voice_wordlist(
         before = {} if fresh else await aside(made.standing, spoken, company.voices, earlier.rows, suspects)
         missing = [cell for cell in spoken if cell.file not in before]
         document = document_of(table, missing)
-        parts = writer.listening(parts_of(document, missing, company.speakers), missing, room.shelf)
+        parts = writer.listening(
+            parts_of(document, missing, company.speakers), missing, room.shelf, claimed=earlier.rows
+        )
         get_run_logger().info("%d cells, of which %d are to be made", len(spoken), len(missing))
         progress.stage = "speaking"
         progress.total, progress.reused = len(before), len(before)

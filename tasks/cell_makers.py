@@ -5,6 +5,7 @@ import os
 import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -31,10 +32,10 @@ class Makers(Protocol):
     """Files that are best made in one call."""
 
     async def make(self, wanted: Sequence[Wanted]) -> list[CellFile]:
-        """Put these files where they belong. Raises RunFailed and StorageFailed; what is written stays."""
+        """Put these files where they belong. Raises RunFailed, StorageFailed and BadInput; what is written stays."""
 
     async def close(self) -> None:
-        """Whatever is under way is left to end by itself."""
+        """Nothing more is begun; nobody waits for long."""
 
 
 class Threads:
@@ -57,25 +58,37 @@ class Threads:
 class Processes:
     """Of their own, that read clips and write files of this machine; they end with this one, however it ends."""
 
-    batch = 16
-
     def __init__(self, at_once: int, folder: str, suffix: str, loudness_lufs: float) -> None:
         self.at_once = at_once
+        # Of what is encoded, one takes so long that a request is nothing beside it, and may outlast a stop.
+        self.batch = 16 if suffix == "wav" else 1
         self._command = (str(_WORKER), folder, suffix, str(loudness_lufs))
-        self._pool = Pool("writer", at_once, {"PYTHONPATH": str(_WORKER.parents[1])})
+        path = os.pathsep.join(filter(None, (str(_WORKER.parents[1]), os.environ.get("PYTHONPATH"))))
+        self._pool = Pool("writer", at_once, {"PYTHONPATH": path})
 
     async def make(self, wanted: Sequence[Wanted]) -> list[CellFile]:
         return await come_home(self._made(pickle.dumps(wanted)))  # killed, it would leave half a file
 
     async def _made(self, request: bytes) -> list[CellFile]:
         try:
-            async with self._pool.worker(self._command) as worker:
-                answer: list[CellFile] | SpeechError = pickle.loads(await worker.ask(request))  # noqa: S301 - our own
-        except EngineFailed as error:
-            raise RunFailed(f"{error} Run the same command again: finished speech is kept") from error
+            answer = pickle.loads(await self._asked(request))  # noqa: S301 - our own
+        except (EngineFailed, OSError) as error:
+            reason = str(error).rstrip(".")
+            raise RunFailed(
+                f"no files can be made: {reason}. Run the same command again: finished speech is kept"
+            ) from error
         if isinstance(answer, SpeechError):
             raise answer
-        return answer
+        made: list[CellFile] = answer
+        return made
+
+    async def _asked(self, request: bytes) -> bytes:
+        """Twice, where somebody kills a process: what it was making is made anew."""
+        with suppress(EngineFailed):
+            async with self._pool.worker(self._command) as worker:
+                return await worker.ask(request)
+        async with self._pool.worker(self._command) as worker:
+            return await worker.ask(request)
 
     async def close(self) -> None:
         await self._pool.close()

@@ -14,7 +14,7 @@ from tasks.casting import Role
 from tasks.cell_clips import standing
 from tasks.cell_rows import COLUMNS, made_of, read_cell_table, read_failures
 from tasks.retake import Policy
-from tasks.source_place import address_of, name_of
+from tasks.source_place import address_of, is_elsewhere, name_of
 from tasks.wordlist import Cell
 
 MANIFEST = ".manifest.csv"
@@ -97,7 +97,7 @@ class CellOutput:
         From a bucket, and of a DataFrame, it is seen by its name.
         """
         source = Path(address_of(self.source))
-        if is_remote(self.storage.address) or is_remote(self.source) or source.is_relative_to(home() / FRAMES):
+        if is_remote(self.storage.address) or is_elsewhere(self.source) or source.is_relative_to(home() / FRAMES):
             return self.name
         return Path(os.path.relpath(source, self.storage.address)).as_posix()
 

@@ -9,8 +9,7 @@ import pickle
 import sys
 from collections.abc import Sequence
 
-from blocks.speech import RunFailed
-from blocks.storage import StorageFailed
+from blocks.speech import SpeechError
 from blocks.storage.folder import Folder
 from tasks.cell_clips import CellFile, Wanted, make
 from tasks.heard import read_file
@@ -18,11 +17,11 @@ from tasks.heard import read_file
 _POLITE = 10
 
 
-def _answer(wanted: Sequence[Wanted], storage: Folder, suffix: str, lufs: float) -> list[CellFile] | Exception:
+def _answer(wanted: Sequence[Wanted], storage: Folder, suffix: str, lufs: float) -> list[CellFile] | SpeechError:
     try:
         return [make(one, storage, suffix, lufs, read_file) for one in wanted]
-    except (RunFailed, StorageFailed) as error:
-        return error.with_traceback(None)
+    except SpeechError as error:
+        return error
 
 
 def main(folder: str, suffix: str, lufs: str) -> None:

@@ -1,7 +1,7 @@
 """Files of cells are made while others are still being spoken, and anew only where the speech became another."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -27,19 +27,29 @@ class _Made:
 class CellWriter:
     """To be opened with `writing`. Belongs to one event loop."""
 
-    def __init__(self, storage: Storage, suffix: str, loudness_lufs: float, progress: Progress) -> None:
+    def __init__(
+        self, storage: Storage, suffix: str, loudness_lufs: float, progress: Progress, warn: Callable[[str], None]
+    ) -> None:
         self._storage, self._suffix, self._lufs, self._progress = storage, suffix, loudness_lufs, progress
+        self._warn = warn
         self._queue: asyncio.Queue[Wanted] = asyncio.Queue()
         self._single: dict[tuple[str, Voice], list[tuple[str, Chunk]]] = {}
         """The files, each with its chunk, that one text in one voice is all of."""
+        self._begun: set[str] = set()
         self._made: dict[str, _Made] = {}
         self._trouble: SpeechError | None = None
+        self._finishing = False
         self._makers: Makers | None = None
         self._hands: list[asyncio.Task[None]] = []
 
-    def listening(self, parts: Sequence[Part], cells: Sequence[Cell], shelf: Shelf) -> list[Part]:
-        """What is to be said of these cells, by speakers who let us know; the segments are the cells."""
-        self._expect(parts, cells)
+    def listening(
+        self, parts: Sequence[Part], cells: Sequence[Cell], shelf: Shelf, claimed: Container[str]
+    ) -> list[Part]:
+        """What is to be said of these cells, by speakers who let us know; the segments are the cells.
+
+        A file that is claimed, by an earlier run's manifest, stays as it is until this run ends with another.
+        """
+        self._expect(parts, cells, claimed)
         self._progress.files_wanted = len(cells)
         self._makers = makers(len(cells), self._storage, self._suffix, self._lufs, shelf)
         self._hands = [asyncio.create_task(self._write_all(self._makers)) for _ in range(self._makers.at_once)]
@@ -51,9 +61,12 @@ class CellWriter:
             self._queue.put_nowait(Wanted(file, (Take(chunk, clip),)))
 
     async def finish(self, wanted: Sequence[Wanted]) -> dict[str, CellFile]:
-        """All of these, by their names, and none of others that were offered. Raises RunFailed and StorageFailed."""
+        """All of these, by their names, and none of others that were offered.
+
+        Raises RunFailed, StorageFailed and BadInput.
+        """
         await self._settled()
-        self._trouble = None  # the disk may have room again
+        self._trouble, self._finishing = None, True  # the disk may have room again
         for one in wanted:
             if one.name not in self._made or self._made[one.name].wanted.sounds != one.sounds:
                 self._queue.put_nowait(one)
@@ -61,24 +74,26 @@ class CellWriter:
         if self._trouble:
             raise self._trouble
         names = {one.name: None for one in wanted}
-        await aside(self._storage.delete, self._made.keys() - names)  # their clips were refused in the end
+        await aside(self._storage.delete, self._begun - names.keys())  # their clips were refused in the end
         return {name: self._made[name].file for name in names}
 
     async def end(self) -> None:
         """What is not made yet is not going to be."""
         for hand in self._hands:
             hand.cancel()
-        await asyncio.gather(*self._hands, return_exceptions=True)
-        if self._makers:
-            await self._makers.close()
+        try:
+            await asyncio.gather(*self._hands, return_exceptions=True)
+        finally:
+            if self._makers:
+                await self._makers.close()
 
-    def _expect(self, parts: Iterable[Part], cells: Sequence[Cell]) -> None:
+    def _expect(self, parts: Iterable[Part], cells: Sequence[Cell], claimed: Container[str]) -> None:
         said: dict[int, list[tuple[Voice, Chunk]]] = {}
         for part in parts:
             for chunk in part.chunks:
                 said.setdefault(chunk.segment, []).append((part.speaker.voice, chunk))
         for number, pieces in said.items():
-            if len(pieces) == 1:
+            if len(pieces) == 1 and cells[number].file not in claimed:
                 voice, chunk = pieces[0]
                 self._single.setdefault((chunk.text, voice), []).append((cells[number].file, chunk))
 
@@ -89,10 +104,13 @@ class CellWriter:
                 batch.append(self._queue.get_nowait())
             try:
                 if not self._trouble:
+                    self._begun.update(one.name for one in batch)
                     for one, file in zip(batch, await hands.make(batch), strict=True):
                         self._made[one.name] = _Made(one, file)
                     self._progress.files = len(self._made)
             except SpeechError as error:
+                if not self._trouble and not self._finishing:
+                    self._warn(f"No more files are made before all is spoken: {error}")
                 self._trouble = error
             finally:
                 for _ in batch:
@@ -101,17 +119,21 @@ class CellWriter:
     async def _settled(self) -> None:
         """All that was asked for is made, or cannot be."""
         joined = asyncio.create_task(self._queue.join())
-        await asyncio.wait([joined, *self._hands], return_when=asyncio.FIRST_COMPLETED)
-        joined.cancel()
+        try:
+            await asyncio.wait([joined, *self._hands], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            joined.cancel()
         for hand in self._hands:
             if hand.done():  # only ever with an error that nobody has foreseen
                 hand.result()
 
 
 @asynccontextmanager
-async def writing(storage: Storage, suffix: str, loudness_lufs: float, progress: Progress) -> AsyncIterator[CellWriter]:
-    """Files are made while the body runs; what is left when it ends early is not."""
-    writer = CellWriter(storage, suffix, loudness_lufs, progress)
+async def writing(
+    storage: Storage, suffix: str, loudness_lufs: float, progress: Progress, warn: Callable[[str], None]
+) -> AsyncIterator[CellWriter]:
+    """Files are made while the body runs; what is left when it ends early is not. Told of what goes wrong: `warn`."""
+    writer = CellWriter(storage, suffix, loudness_lufs, progress, warn)
     try:
         yield writer
     finally:

@@ -18,7 +18,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from blocks.speech import BadInput, Voice
-from blocks.storage import folder, is_remote
+from blocks.storage import folder
 from tasks.captions import Cue, compose_srt, readable
 from tasks.clips import Clip, Take
 from tasks.cue_totals import cue_totals
@@ -27,6 +27,7 @@ from tasks.ledger import Ledger
 from tasks.merge import Sound
 from tasks.report import compose_report
 from tasks.rows import compose_csv, rows
+from tasks.source_place import address_of
 from tasks.spend import Spend, costs_usd
 from tasks.timeline import Timeline
 
@@ -144,7 +145,7 @@ def versions() -> dict[str, str]:
 def check_source_stays(source: str, target: Path, place: Callable[[Path], str] = str) -> None:
     """Raises BadInput where the recording or a file beside it would take the source's place."""
     endings = (target.suffix, ".manifest.json", ".manifest.csv", ".srt", ".report.html")
-    own = source if is_remote(source) else str(Path(source).expanduser().absolute())
+    own = address_of(source)
     if any(place(target.with_suffix(ending)) == own for ending in endings):
         raise BadInput(f"{source} would be overwritten by what is made of it: choose another --output")
 

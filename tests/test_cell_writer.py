@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -97,11 +97,15 @@ def wanted(cell: Cell, *clips: Clip) -> Wanted:
 
 @asynccontextmanager
 async def listening(
-    cells: Sequence[Cell], storage: Storage, shelf: Shelf
+    cells: Sequence[Cell],
+    storage: Storage,
+    shelf: Shelf,
+    claimed: Collection[str] = (),
+    warnings: list[str] | None = None,
 ) -> AsyncIterator[tuple[CellWriter, Progress]]:
-    progress = Progress()
-    async with writing(storage, "wav", LUFS, progress) as writer:
-        (part,) = writer.listening(parts_of(cells, shelf), cells, shelf)
+    progress, told = Progress(), warnings if warnings is not None else list[str]()
+    async with writing(storage, "wav", LUFS, progress, told.append) as writer:
+        (part,) = writer.listening(parts_of(cells, shelf), cells, shelf, claimed)
         assert part.speaker.on_clip == writer.offer
         yield writer, progress
 
@@ -160,17 +164,42 @@ async def test_the_last_word_counts(storage: Storage, shelf: Shelf) -> None:
 
 
 async def test_a_spoilt_clip_ends_it(storage: Storage, shelf: Shelf) -> None:
-    """It is named; what is written stays, and nothing half written is left."""
+    """It is named, at once to whoever watches; what is written stays, nothing half written is left, and what is not
+    wanted in the end is gone, though it was made beside the spoilt one."""
     cells = cells_of(*(f"word {number}" for number in range(60)))
-    clip = clip_of(shelf, "word")
-    async with listening(cells, storage, shelf) as (writer, _):
-        asked = [wanted(cell, clip) for cell in cells]
-        asked[7] = wanted(cells[7], replace(clip, bytes=1))
+    clips, warnings = [clip_of(shelf, cell.text) for cell in cells], list[str]()
+    async with listening(cells, storage, shelf, warnings=warnings) as (writer, _):
+        clips[7] = replace(clips[7], bytes=1)
+        for cell, clip in zip(cells, clips, strict=True):
+            writer.offer(cell.text, VOICE, clip)
+        asked = [wanted(cell, clip) for cell, clip in zip(cells, clips, strict=True)]
         with pytest.raises(RunFailed, match=r"noun/7/wörd\.wav cannot be used"):
             await writer.finish(asked)
-    whole = render(asked[0], "wav", LUFS, shelf.read)[0]
-    assert all(storage.read(name) == whole for name in names(storage))
-    assert not list(shelf.root.parent.glob("speech/**/.*"))
+        (warning,) = warnings
+        assert "noun/7/wörd.wav cannot be used" in warning
+        whole = render(asked[0], "wav", LUFS, shelf.read)[0]
+        assert all(storage.read(name) == whole for name in names(storage))
+        assert not list(shelf.root.parent.glob("speech/**/.*"))
+        kept = [one for number, one in enumerate(asked) if number not in {3, 7}]
+        assert set(await writer.finish(kept)) == names(storage) == {one.name for one in kept}
+
+
+async def test_what_stands_stays_until_the_end(storage: Storage, shelf: Shelf) -> None:
+    """A file that an earlier manifest tells of is not touched while the rest is spoken, nor by a run that is stopped,
+    nor where its cell has no speech in the end."""
+    cells = cells_of("kept", "remade", "new")
+    clips = [clip_of(shelf, cell.text, 300 + 50 * cell.row) for cell in cells]
+    claimed = {cell.file for cell in cells[:2]}
+    for name in claimed:
+        storage.write(name, b"of an earlier run")
+    async with listening(cells, storage, shelf, claimed) as (writer, progress):
+        for cell, clip in zip(cells, clips, strict=True):
+            writer.offer(cell.text, VOICE, clip)
+        await made(progress, 1)
+        assert {name for name in names(storage) if storage.read(name) == b"of an earlier run"} == claimed
+        files = await writer.finish([wanted(cell, clip) for cell, clip in zip(cells[1:], clips[1:], strict=True)])
+    assert set(files) == {cell.file for cell in cells[1:]}
+    assert [storage.read(cell.file) == b"of an earlier run" for cell in cells] == [True, False, False]
 
 
 @pytest.mark.parametrize("many", [1, 10_000])
@@ -216,19 +245,29 @@ async def test_stopping(shelf: Shelf, tmp_path: Path) -> None:
 
 
 async def test_a_process_that_dies(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that the system kills, for want of memory perhaps, fails the run with its signal; asked again, another
-    one goes on."""
+    """What a writer was making when the system killed it, for want of memory perhaps, another one makes."""
     monkeypatch.setattr("tasks.cell_makers.MANY", 1)
     cells, clip = cells_of(*(f"word {number}" for number in range(400))), clip_of(shelf, "word")
     asked = [wanted(cell, clip) for cell in cells]
     async with listening(cells, Folder(tmp_path / "out"), shelf) as (writer, progress):
-        finishing = asyncio.create_task(writer.finish(asked))
+        for one in asked[:200]:
+            writer.offer(one.takes[0].chunk.text, VOICE, clip)
         await made(progress, 1)
         for worker in workers(os.getpid()):
             os.kill(worker, signal.SIGKILL)
-        with pytest.raises(RunFailed, match=r"ended by SIGKILL.*finished speech is kept"):
-            await finishing
+        await made(progress, 200)
         assert len(await writer.finish(asked)) == 400
+
+
+async def test_no_process_to_be_had(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none can begin, the run fails in one line that says so, when all is spoken."""
+    monkeypatch.setattr("tasks.cell_makers.MANY", 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    (cell,), clip = cells_of("word"), clip_of(shelf, "word")
+    async with listening([cell], Folder(tmp_path / "out"), shelf) as (writer, _):
+        writer.offer("word", VOICE, clip)
+        with pytest.raises(RunFailed, match=r"no files can be made: .*No such file.*\. Run the same command again"):
+            await writer.finish([wanted(cell, clip)])
 
 
 def workers(pid: int) -> list[int]:
