@@ -1,7 +1,9 @@
 """What every test stands on: state in a folder of its own, and a real Prefect server where a flow runs."""
 
 import os
+import random
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +31,9 @@ TRUSTED.write_text(
     "utf-8",
 )
 os.environ["SSL_CERT_FILE"] = str(TRUSTED)
+# A shell that starts us in the background has us ignore Ctrl-C, and so each command that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +41,16 @@ def prefect_server() -> Iterator[str]:
     """The address of a real Prefect server with the shipped settings, for the whole session."""
     from prefect.context import refresh_global_settings_context
     from prefect.logging.handlers import APILogWorker
+    from prefect.utilities import math
+    from websockets import client
+    from websockets.asyncio import connection
 
     from deployments.server import SETTINGS, Server, free_port
 
+    # Prefect's threads outlive a flow, and draw a random number for each ping and each wait. Drawn from everybody's
+    # while hypothesis draws an example, it looks as if a strategy had done that, which is an error: hence their own.
+    for module in (math, client, connection):
+        module.random = random.Random()  # type: ignore[attr-defined]
     server = Server(free_port(), SETTINGS)
     os.environ["PREFECT_API_URL"] = server.api_url
     refresh_global_settings_context()
