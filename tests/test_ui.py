@@ -53,10 +53,12 @@ def submitted(up: str, browser: webdriver.Chrome, flow: str, *values: str) -> di
     others = {run["id"] for run in newest(up, "flow_runs")}
     browser.set_window_size(1300, 2400)
     browser.get(f"{up}/deployments/deployment/{deployment['id']}/run")
-    wait = WebDriverWait(browser, 60)
-    for field, value in zip(
-        wait.until(lambda page: page.find_elements(By.TAG_NAME, "textarea")[: len(values)] or None), values, strict=True
-    ):
+
+    def drawn(page: webdriver.Chrome) -> list[Any] | None:
+        fields = page.find_elements(By.TAG_NAME, "textarea")
+        return fields[: len(values)] if len(fields) >= len(values) else None
+
+    for field, value in zip(WebDriverWait(browser, 60).until(drawn), values, strict=True):
         field.clear()
         field.send_keys(value)
     browser.find_element(By.XPATH, "//button[normalize-space()='Submit']").click()
