@@ -71,6 +71,7 @@ def wait_until(holds: Callable[[], bool], within_s: float, told: Callable[[], ob
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """For the whole session. It starts a server of its own, as its profile names none, and knows the emulator's key."""
+    from deployments.serve import _answers
     from deployments.server import free_port
 
     place, port = tmp_path_factory.mktemp("served"), free_port()
@@ -88,14 +89,4 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             running.terminate()
             running.wait(60)
     # Its own server ends with it, as soon as a busy machine lets it.
-    wait_until(lambda: not _answers(served.api), 30, lambda: "its server stays behind")
-
-
-def _answers(api: str) -> bool:
-    try:
-        httpx.get(f"{api}/health", timeout=5)
-    except httpx.ConnectError:
-        return False
-    except httpx.TransportError:  # it is just ending
-        return True
-    return True
+    wait_until(lambda: not _answers(port), 30, lambda: "its server stays behind")
